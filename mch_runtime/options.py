@@ -1,0 +1,83 @@
+"""What can be asked for: one frozen value per verb, contradictions refused when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mch_runtime.errors import UsageError
+
+KvType = Literal["f16", "f32"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How a model is loaded.
+
+    head: a head's file instead of the one found with the model; use_head False ignores both;
+    force_head accepts a head that does not fit, and makes confidence null.
+    ctx_size: tokens of context, None for the model's own (at most 4096).
+    flash_attention and kv_type: parity tests use False and "f32".
+    """
+
+    model: Path
+    head: Path | None = None
+    use_head: bool = True
+    force_head: bool = False
+    ctx_size: int | None = None
+    max_sequences: int = 8
+    threads: int | None = None
+    gpu_layers: int = 0
+    flash_attention: bool = True
+    kv_type: KvType = "f16"
+
+    def __post_init__(self) -> None:
+        if self.head is not None and not self.use_head:
+            raise UsageError("--head and --no-head contradict each other", hint="give one of them")
+        if self.ctx_size is not None and not 16 <= self.ctx_size <= 1 << 20:
+            raise UsageError(f"--ctx-size {self.ctx_size} is out of range", hint="16 to 1048576 tokens")
+        if self.threads is not None and not 1 <= self.threads <= 512:
+            raise UsageError(f"--threads {self.threads} is out of range", hint="1 to 512")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """How a token is drawn, in llama.cpp's order: top-k, top-p, min-p, temperature.
+
+    temperature 0 is greedy, and the others then mean nothing. seed None draws one.
+    top_k 0, top_p 1 and min_p 0 switch a filter off.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _within("temperature", self.temperature, 0.0, 10.0)
+        _within("top_k", self.top_k, 0, 1 << 20)
+        _within("top_p", self.top_p, 0.0, 1.0)
+        _within("min_p", self.min_p, 0.0, 1.0)
+        if self.seed is not None:
+            _within("seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskOptions:
+    """One question. max_tokens None means until the context is full."""
+
+    system: str = ""
+    max_tokens: int | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"--max-tokens {self.max_tokens} is out of range", hint="1 or more")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if math.isnan(value) or not low <= value <= high:
+        raise UsageError(f"{name} {value} is out of range", hint=f"{low} to {high}")
