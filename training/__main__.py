@@ -27,6 +27,15 @@ def main(argv: list[str] | None = None) -> None:
     show.add_argument("--level", default="easy", choices=("easy", "standard", "hard"))
     base = stage("pretrain", "the base model; goes on from its checkpoint if there is one")
     base.add_argument("--processes", type=int, default=2, help="CPU only: one thread each")
+    stage("export", "the checkpoint folder in Hugging Face's layout, and its F32 GGUF")
+    traces = stage("traces", "chains sampled through llama.cpp and checked step by step")
+    traces.add_argument("--problems", type=int, default=4000, help="for fitting; a quarter more is held out")
+    traces.add_argument("--chains", type=int, default=4, help="of each problem")
+    traces.add_argument("--temperature", type=float, default=1.0)
+    head = stage("head", "the meta-cognitive head, fitted and calibrated on the traces")
+    head.add_argument("--width", type=int, default=128)
+    package = stage("package", "the shipped Q8_0 GGUF with its head")
+    package.add_argument("--out", type=Path, default=Path("sage_cli/assets/sage-pico.gguf"))
     arguments = parser.parse_args(argv)
     COMMANDS[arguments.stage](arguments)
 
@@ -70,7 +79,79 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     pretrain(arguments.dir / "corpus.npz", arguments.dir / "base", model, config)
 
 
-COMMANDS = {"data": _data, "show": _show, "pretrain": _pretrain}
+def _export(arguments: argparse.Namespace) -> None:
+    from convert.to_gguf import convert
+    from training.export import export
+
+    folder = arguments.dir / "sage-pico"
+    export(arguments.dir / "base" / "checkpoint.pt", arguments.dir / "tokenizer.json", folder)
+    (folder / "head.safetensors").unlink(missing_ok=True)
+    convert(folder, arguments.dir / "base-f32.gguf", outtype="f32")
+    print(f"{folder} and {arguments.dir / 'base-f32.gguf'}")
+
+
+def _traces(arguments: argparse.Namespace) -> None:
+    from mch_runtime.llama.context import open_session
+    from mch_runtime.llama.model import open_model
+    from mch_runtime.options import EngineOptions, SamplingOptions
+    from mch_runtime.session import Interrupt
+    from training.corpus import Curriculum, problems
+    from training.traces import sample, save, trace_set
+
+    rows = 64
+    base = arguments.dir / "base-f32.gguf"
+    options = EngineOptions(model=base, max_sequences=rows, ctx_size=256 * rows)
+    held = arguments.problems // 4
+    plan = [
+        ("train", "train", arguments.problems, arguments.chains, arguments.temperature),
+        ("held-out", "validation", held, arguments.chains, arguments.temperature),
+        ("greedy", "validation", held, 1, 0.0),
+    ]
+    with open_model(base) as model, open_session(model, options, Interrupt()) as session:
+        for name, split, count, chains, temperature in plan:
+            out = arguments.dir / f"traces-{name}.npz"
+            if out.exists():
+                print(f"{out} is there already")
+                continue
+            sampling = SamplingOptions(
+                temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=arguments.seed + 1000
+            )
+            stream = problems(Curriculum(), split_name=split, seed=arguments.seed + 1)
+            traces = trace_set(
+                sample(session, stream, count=count, chains=chains, sampling=sampling, rows=rows)
+            )
+            save(traces, out)
+            means = traces.labels[~traces.is_answer].mean(axis=0)
+            right = traces.labels[traces.last_steps, 2].mean()
+            print(f"{out}: {len(traces.problems):,} chains, {right:.3f} right, {means[0]:.3f} steps valid")
+
+
+def _head(arguments: argparse.Namespace) -> None:
+    from mch_runtime.head.fit import FitConfig
+    from training.head import make_head
+    from training.traces import load
+
+    sets = [load(arguments.dir / f"traces-{name}.npz") for name in ("train", "held-out", "greedy")]
+    config = FitConfig(width=arguments.width, seed=arguments.seed)
+    make_head(arguments.dir / "base-f32.gguf", *sets, config, arguments.dir / "sage-pico" / "head.safetensors")
+
+
+def _package(arguments: argparse.Namespace) -> None:
+    from convert.to_gguf import convert
+
+    convert(arguments.dir / "sage-pico", arguments.out, outtype="q8_0")
+    print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
+
+
+COMMANDS = {
+    "data": _data,
+    "show": _show,
+    "pretrain": _pretrain,
+    "export": _export,
+    "traces": _traces,
+    "head": _head,
+    "package": _package,
+}
 
 if __name__ == "__main__":
     main()

@@ -24,13 +24,6 @@ INVERSE = "<|inverse|>"
 SYSTEM = "<|system|>"
 SPECIAL_TOKENS = (END, USER, ASSISTANT, INVERSE, SYSTEM)
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
 
 
 @dataclass(frozen=True)

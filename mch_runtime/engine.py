@@ -1,0 +1,221 @@
+"""The way in, and the only place where the parts are put together."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from types import TracebackType
+
+from mch_runtime.answers import AnswerSplitter, normalise
+from mch_runtime.errors import DataError, UsageError
+from mch_runtime.head.spec import Head
+from mch_runtime.head.witness import HeadWitness
+from mch_runtime.llama.context import open_session
+from mch_runtime.llama.model import LlamaModel, open_model
+from mch_runtime.loading import fit_head, model_info, special_text
+from mch_runtime.observer import Observer, SilentObserver
+from mch_runtime.options import AskOptions, EngineOptions
+from mch_runtime.prompting import Prompt, make_prompt
+from mch_runtime.session import Interrupt, Session
+from mch_runtime.strategies.chain import Chain
+from mch_runtime.strategies.fast import write_fast
+from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
+from prompts.dialects import Dialect, dialect_of
+from prompts.sandbox import TemplateRefusedError
+
+
+class Engine:
+    """One model, ready to answer. Made by :meth:`open`, closed by its ``with``.
+
+    notices: sentences about the model and its head that a user should see once.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        model: ModelInfo,
+        dialect: Dialect,
+        head: Head | None = None,
+        head_fits: bool = True,
+        notices: tuple[str, ...] = (),
+        bos_token: str = "",
+        eos_token: str = "",
+        load_seconds: float = 0.0,
+    ) -> None:
+        self.session = session
+        self.model = model
+        self.head = head
+        self.notices = notices
+        self._dialect = dialect
+        self._head_fits = head_fits
+        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        self._load_seconds = load_seconds
+        self._resources = ExitStack()
+
+    @classmethod
+    def open(cls, options: EngineOptions, *, interrupt: Interrupt | None = None) -> Engine:
+        """Load a model and the head that belongs to it. Raises errors of ``mch_runtime.errors``."""
+        began = perf_counter()
+        with ExitStack() as stack:
+            model = stack.enter_context(open_model(options.model, gpu_layers=options.gpu_layers))
+            session = stack.enter_context(open_session(model, options, interrupt or Interrupt()))
+            found = fit_head(model, session, options)
+            dialect = dialect_of(_template(model))
+            engine = cls(
+                session,
+                model=model_info(model, found.head),
+                dialect=dialect,
+                head=found.head,
+                head_fits=found.fits,
+                notices=found.notices,
+                bos_token=special_text(model, "bos"),
+                eos_token=special_text(model, "eos"),
+                load_seconds=perf_counter() - began,
+            )
+            engine._resources = stack.pop_all()
+        return engine
+
+    def ask(self, question: str, options: AskOptions, *, observer: Observer | None = None) -> Trace:
+        """Answer one question; an interrupt keeps what was written and says so in the trace.
+
+        Raises UsageError if the question is empty or does not fit the context.
+        """
+        observer = observer or SilentObserver()
+        prompt = self._prompt(question, options)
+        seed = options.sampling.seed if options.sampling.seed is not None else secrets.randbits(31)
+        witness = self._witness(options)
+        listener = _Listener(observer, AnswerSplitter(self._dialect, opened=prompt.opens_reasoning))
+        room = self.session.n_ctx - len(prompt.token_ids)
+        with self.session.sampler(options.sampling, seed=seed) as sampler:
+            chain = Chain(
+                self.session.vocabulary,
+                sampler,
+                max_tokens=min(options.max_tokens or room, room),
+                witness=witness,
+                delimiter=self.head.spec.step_delimiter if self.head else "\n",
+                on_text=listener.text,
+                on_step=listener.step,
+            )
+            prefill, decode = write_fast(
+                self.session, prompt.token_ids, chain, on_prefill=observer.prefill
+            )
+        listener.flush()
+        raw = witness.answer_confidence("fast") if witness else None
+        known = raw is not None and self._calibrated(options) and chain.finish_reason == "stop"
+        assert chain.finish_reason is not None
+        return Trace(
+            question=question,
+            answer=normalise(listener.answer),
+            answer_text=listener.answer.strip(),
+            text=chain.text,
+            mode="fast",
+            model=self.model,
+            confidence=raw if known else None,
+            confidence_basis="fast" if known else None,
+            confidence_raw=raw,
+            steps=tuple(chain.steps),
+            cost=Cost(
+                prompt_tokens=len(prompt.token_ids),
+                generated_tokens=len(chain.token_ids),
+                scored_tokens=0,
+                seconds=Seconds(
+                    load=self._load_seconds,
+                    prefill=prefill,
+                    decode=decode,
+                    head=witness.seconds if witness else None,
+                ),
+                tokens_per_second=len(chain.token_ids) / decode if decode > 0 else 0.0,
+            ),
+            seed=seed,
+            sampling=Sampling(
+                temperature=options.sampling.temperature,
+                top_k=options.sampling.top_k,
+                top_p=options.sampling.top_p,
+                min_p=options.sampling.min_p,
+            ),
+            finish_reason=chain.finish_reason,
+            token_ids=tuple(chain.token_ids),
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            sage_version=_version(),
+        )
+
+    def close(self) -> None:
+        """Free context, model and file, in this order."""
+        self._resources.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prompt(self, question: str, options: AskOptions) -> Prompt:
+        if not question.strip():
+            raise UsageError("the question is empty", hint='try: sage "Ann has 3 apples. ..."')
+        messages = [{"role": "user", "content": question}]
+        if options.system:
+            messages.insert(0, {"role": "system", "content": options.system})
+        try:
+            prompt = make_prompt(self.session.vocabulary, self._dialect, messages, **self._tokens)
+        except TemplateRefusedError as error:
+            raise DataError(f"{self.model.file}: {error}", hint="the model's chat template is refused") from error
+        if len(prompt.token_ids) >= self.session.n_ctx:
+            raise UsageError(
+                f"the question has {len(prompt.token_ids):,} tokens, the context holds {self.session.n_ctx:,}",
+                hint="shorten it, or raise --ctx-size",
+            )
+        return prompt
+
+    def _calibrated(self, options: AskOptions) -> bool:
+        """Whether the head's confidences mean what they say: right base, right prompt."""
+        if self.head is None or not self._head_fits or options.system:
+            return False
+        return self.head.spec.template in {"", self._dialect.sha256}
+
+    def _witness(self, options: AskOptions) -> HeadWitness | None:
+        return HeadWitness(self.head, calibrated=self._calibrated(options)) if self.head else None
+
+
+class _Listener:
+    """Passes text on in its parts, and a step once all of its text has been told."""
+
+    def __init__(self, observer: Observer, splitter: AnswerSplitter) -> None:
+        self.answer = ""
+        self._observer = observer
+        self._splitter = splitter
+
+    def text(self, text: str) -> None:
+        for piece, part in self._splitter.feed(text):
+            self._tell(piece, part)
+
+    def step(self, step: Step) -> None:
+        self._observer.step(step)
+
+    def flush(self) -> None:
+        for piece, part in self._splitter.flush():
+            self._tell(piece, part)
+
+    def _tell(self, piece: str, part: str) -> None:
+        if part == "answer":
+            self.answer += piece
+            self._observer.text(piece, "answer")
+        else:
+            self._observer.text(piece, "reasoning")
+
+
+def _template(model: LlamaModel) -> str | None:
+    template = model.gguf.metadata.get("tokenizer.chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _version() -> str:
+    try:
+        return version("sage-cli")
+    except PackageNotFoundError:
+        return "unknown"

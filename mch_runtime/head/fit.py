@@ -1,0 +1,258 @@
+"""Fitting a head to labelled traces, and its calibration. Needs torch, imported when called.
+
+The loss is the cross-entropy of every channel at every step end, plus a pairwise loss on the
+``answer`` channel between a right and a wrong chain of the same problem: without it a head learns
+which problems are hard, and cannot tell chains of one problem apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mch_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+CHANNELS = ("valid", "sound", "answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSet:
+    """Labelled chains, flat.
+
+    hidden: (n_tokens, d) float16; features: (n_tokens, n_s) float32; starts: (n_chains + 1,) where
+    each chain's tokens begin; problems: (n_chains,) which problem a chain answers;
+    step_chains: (n_steps,); step_ends: (n_steps,) index within the chain;
+    labels: (n_steps, 3) of 0 and 1, in the order of CHANNELS; is_answer: (n_steps,) answer lines.
+    """
+
+    hidden: NDArray[np.float16]
+    features: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    problems: NDArray[np.int64]
+    step_chains: NDArray[np.int64]
+    step_ends: NDArray[np.int64]
+    labels: NDArray[np.float32]
+    is_answer: NDArray[np.bool_]
+
+    @property
+    def last_steps(self) -> NDArray[np.bool_]:
+        """(n_steps,) whether a step is its chain's last."""
+        following = np.append(self.step_chains[1:], -1)
+        return self.step_chains != following
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Shape of the head and settings of the fit."""
+
+    width: int = 128
+    head_count: int = 4
+    rope_freq_base: float = 10_000.0
+    rms_epsilon: float = 1e-6
+    epochs: int = 12
+    patience: int = 3
+    chains_per_batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    pairwise: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedHead:
+    """Tensors by name, (out, in) float32; Platt scaling per channel; the loss of each epoch."""
+
+    tensors: Mapping[str, NDArray[np.float32]]
+    platt_scale: tuple[float, ...]
+    platt_bias: tuple[float, ...]
+    losses: tuple[float, ...] = field(default=())
+
+
+def fit(
+    train: TraceSet, held_out: TraceSet, config: FitConfig, *, report: Callable[[str], None] = lambda _: None
+) -> FittedHead:
+    """Fit on ``train``; stop early and calibrate on ``held_out``. Raises UsageError without torch."""
+    torch = import_torch()
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    network = build_network(train.hidden.shape[1], train.features.shape[1], config)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    batches = -(-(len(train.starts) - 1) // config.chains_per_batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.epochs * batches
+    )
+    best: tuple[float, dict[str, Any]] = (float("inf"), {})
+    losses: list[float] = []
+    stale = 0
+    for epoch in range(config.epochs):
+        network.train()
+        for chains in _chain_batches(train, config.chains_per_batch, rng):
+            optimizer.zero_grad()
+            loss = _loss(network, train, chains, config.pairwise)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        held = _mean_loss(network, held_out, config)
+        losses.append(held)
+        report(f"epoch {epoch + 1}/{config.epochs}: held-out loss {held:.4f}")
+        stale = 0 if held < best[0] else stale + 1
+        if held < best[0]:
+            best = (held, {name: value.detach().clone() for name, value in network.state_dict().items()})
+        if stale >= config.patience:
+            break
+    network.load_state_dict(best[1])
+    logits = step_logits(network, held_out, config.chains_per_batch)
+    scale, bias = zip(*(platt(logits[:, k], held_out.labels[:, k]) for k in range(len(CHANNELS))), strict=True)
+    return FittedHead(
+        tensors=network.named_tensors(), platt_scale=scale, platt_bias=bias, losses=tuple(losses)
+    )
+
+
+def import_torch() -> Any:
+    """torch, or one sentence about how to get it."""
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError(
+            "fitting a head needs torch, which is not installed", hint="pip install torch==2.13.0"
+        ) from error
+    return torch
+
+
+def build_network(d: int, n_statistics: int, config: FitConfig) -> Any:
+    """The head as a torch module: forward(hidden (B, T, d), features (B, T, n_s)) -> (B, T, K)."""
+    torch = import_torch()
+    nn = torch.nn
+    p, size = config.width, config.width // config.head_count
+
+    class Network(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.in_norm = nn.RMSNorm(d, config.rms_epsilon)
+            self.inward = nn.Linear(d, p)
+            self.stat = nn.Linear(n_statistics, p, bias=False)
+            self.attn_q, self.attn_k, self.attn_v, self.attn_out = (
+                nn.Linear(p, p, bias=False) for _ in range(4)
+            )
+            self.out_norm = nn.RMSNorm(p, config.rms_epsilon)
+            self.confidence = nn.Linear(p, len(CHANNELS))
+
+        def forward(self, hidden: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+            x = self.inward(self.in_norm(hidden)) + self.stat(features)
+            q, k, v = (self._heads(part(x)) for part in (self.attn_q, self.attn_k, self.attn_v))
+            mixed = nn.functional.scaled_dot_product_attention(
+                self._rotated(q), self._rotated(k), v, is_causal=True
+            )
+            y = x + self.attn_out(mixed.transpose(1, 2).flatten(2))
+            return self.confidence(self.out_norm(y))
+
+        def _heads(self, x: torch.Tensor) -> torch.Tensor:
+            return x.unflatten(-1, (config.head_count, size)).transpose(1, 2)
+
+        def _rotated(self, x: torch.Tensor) -> torch.Tensor:
+            half = torch.arange(size // 2, dtype=torch.float64)
+            angles = torch.arange(x.shape[2])[:, None] * config.rope_freq_base ** (-2.0 * half / size)
+            cos, sin = angles.cos().float(), angles.sin().float()
+            first, second = x.chunk(2, dim=-1)
+            return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+        def named_tensors(self) -> dict[str, NDArray[np.float32]]:
+            """The tensors under the names of the head's file format."""
+            own = {name: value.detach().numpy() for name, value in self.state_dict().items()}
+            return {f"mch.{name.replace('inward', 'in')}": value.copy() for name, value in own.items()}
+
+    return Network()
+
+
+def step_logits(network: Any, traces: TraceSet, chains_per_batch: int) -> NDArray[np.float64]:
+    """Raw channel logits (n_steps, K) at every step end of ``traces``, in order."""
+    torch = import_torch()
+    network.eval()
+    result = np.empty((len(traces.step_ends), len(CHANNELS)))
+    with torch.no_grad():
+        for chains in _chain_batches(traces, chains_per_batch, None):
+            steps, outputs = _forward(network, traces, chains)
+            result[steps] = outputs.numpy()
+    return result
+
+
+def platt(logits: NDArray[np.float64], labels: NDArray[np.float32]) -> tuple[float, float]:
+    """Scale and bias of sigmoid(a * logit + b) of least cross-entropy, by Newton's method.
+
+    Platt's smoothed targets keep it finite where the labels are separable.
+    """
+    positives = float(labels.sum())
+    negatives = len(labels) - positives
+    targets = np.where(labels > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    design = np.stack([logits, np.ones_like(logits)], axis=1)
+    weight = np.array([1.0, 0.0])
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ weight, -50, 50)))
+        gradient = design.T @ (p - targets)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        weight -= step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(weight[0]), float(weight[1])
+
+
+def _chain_batches(traces: TraceSet, size: int, rng: np.random.Generator | None) -> list[NDArray[np.int64]]:
+    """Chains of the same problems together, problems in random order if there is an rng."""
+    order = np.arange(len(traces.problems))
+    if rng is not None:
+        rank = rng.permutation(int(traces.problems.max()) + 1)
+        order = np.argsort(rank[traces.problems], kind="stable")
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def _forward(network: Any, traces: TraceSet, chains: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
+    """Indices of the steps of ``chains`` and their logits (n, K)."""
+    torch = import_torch()
+    longest = int(max(traces.starts[c + 1] - traces.starts[c] for c in chains))
+    hidden = np.zeros((len(chains), longest, traces.hidden.shape[1]), dtype=np.float32)
+    features = np.zeros((len(chains), longest, traces.features.shape[1]), dtype=np.float32)
+    row_of = {}
+    for row, chain in enumerate(chains):
+        span = slice(traces.starts[chain], traces.starts[chain + 1])
+        hidden[row, : span.stop - span.start] = traces.hidden[span]
+        features[row, : span.stop - span.start] = traces.features[span]
+        row_of[int(chain)] = row
+    steps = np.flatnonzero(np.isin(traces.step_chains, chains))
+    rows = torch.tensor([row_of[int(chain)] for chain in traces.step_chains[steps]])
+    ends = torch.from_numpy(traces.step_ends[steps])
+    outputs = network(torch.from_numpy(hidden), torch.from_numpy(features))
+    return steps, outputs[rows, ends]
+
+
+def _loss(network: Any, traces: TraceSet, chains: NDArray[np.int64], pairwise: float) -> Any:
+    torch = import_torch()
+    functional = torch.nn.functional
+    steps, logits = _forward(network, traces, chains)
+    labels = torch.from_numpy(traces.labels[steps])
+    loss = functional.binary_cross_entropy_with_logits(logits, labels)
+    last = torch.from_numpy(traces.last_steps[steps])
+    answers, right = logits[last][:, CHANNELS.index("answer")], labels[last][:, CHANNELS.index("answer")]
+    problems = torch.from_numpy(traces.problems[traces.step_chains[steps]])[last]
+    pairs = (problems[:, None] == problems) & (right[:, None] > right)
+    if pairwise and pairs.any():
+        loss = loss + pairwise * functional.softplus(-(answers[:, None] - answers)[pairs]).mean()
+    return loss
+
+
+def _mean_loss(network: Any, traces: TraceSet, config: FitConfig) -> float:
+    torch = import_torch()
+    network.eval()
+    with torch.no_grad():
+        batches = _chain_batches(traces, config.chains_per_batch, None)
+        return float(np.mean([float(_loss(network, traces, chains, config.pairwise)) for chains in batches]))

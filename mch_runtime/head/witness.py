@@ -1,0 +1,59 @@
+"""The head as a chain's witness: sees every token, speaks at step ends."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+
+from mch_runtime.head.network import HeadRun
+from mch_runtime.head.spec import Calibrator, Head
+from mch_runtime.session import FloatArray
+from mch_runtime.statistics import TokenStatistics, feature_row
+
+
+class HeadWitness:
+    """Runs a head over one chain. ``calibrated`` False keeps its confidences to itself.
+
+    seconds: time spent in the head, token statistics not included.
+    """
+
+    def __init__(self, head: Head, *, calibrated: bool) -> None:
+        self.seconds = 0.0
+        self._head = head
+        self._run = HeadRun(head)
+        self._calibrated = calibrated
+        self._raw: dict[str, float] = {}
+        self._channels: dict[str, float] = {}
+
+    def push(self, hidden: FloatArray, statistics: TokenStatistics | None) -> None:
+        began = perf_counter()
+        self._run.push(hidden, feature_row(statistics, self._head.spec.statistics))
+        self.seconds += perf_counter() - began
+
+    def judge(self) -> dict[str, float] | None:
+        began = perf_counter()
+        logits = self._run.logits()
+        names = self._head.spec.channels
+        self._raw = dict(zip(names, map(float, logits), strict=True))
+        self._channels = dict(zip(names, map(float, self._run.calibrate(logits)), strict=True))
+        self.seconds += perf_counter() - began
+        return dict(self._channels) if self._calibrated else None
+
+    def answer_confidence(self, mode: str) -> float | None:
+        """P(the answer is right) by the mode's calibrator, else by the ``answer`` channel itself.
+
+        None if no step has ended or the head has no such channel.
+        """
+        if "answer" not in self._raw:
+            return None
+        calibrator = self._head.spec.calibration.get(mode)
+        if calibrator is None:
+            return self._channels["answer"]
+        return calibrate(calibrator, {"answer_logit": self._raw["answer"]})
+
+
+def calibrate(calibrator: Calibrator, features: dict[str, float]) -> float:
+    """A calibrator's probability for named features. Raises KeyError for a feature that is missing."""
+    weighted = zip(calibrator.weight, calibrator.features, strict=True)
+    score = calibrator.bias + sum(weight * features[name] for weight, name in weighted)
+    return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, score))))

@@ -1,0 +1,329 @@
+"""The only place that touches ctypes and llama_cpp: typed handles, error codes turned into errors.
+
+Written for one release of llama-cpp-python, checked at import. llama.cpp trusts its callers: an id
+outside its range or a batch that is too large ends the process. The classes here check nothing but
+pointers; ``model.py`` and ``context.py`` own every id and size.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+import llama_cpp.llama_cpp as C  # noqa: N812
+import numpy as np
+from numpy.typing import NDArray
+
+from mch_runtime.errors import Interrupted, ModelError, NativeError, ResourceError
+from mch_runtime.file_types import FILE_TYPES
+from mch_runtime.options import SamplingOptions
+
+WRITTEN_FOR = "0.3.36"
+VERSION: str = llama_cpp.__version__
+
+_LOG_LEVEL_ERROR = 4
+_errors: deque[str] = deque(maxlen=8)
+
+def _keep_log(level: int, text: bytes, _user_data: object) -> None:
+    """Keep llama.cpp's last errors for our messages; nothing of its log reaches the terminal."""
+    try:
+        if level == _LOG_LEVEL_ERROR and text:
+            _errors.append(_printable(text))
+    except BaseException:  # noqa: BLE001, S110 - an exception may not cross into C
+        pass
+
+
+def _die(message: bytes) -> None:
+    """A GGML_ASSERT failed: say so in one line and leave; the process cannot go on."""
+    try:
+        sys.stderr.write("\x1b[?25h" if sys.stderr.isatty() else "")
+        sys.stderr.write(f"sage: llama.cpp stopped: {_printable(message)}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(NativeError.exit_code)
+
+
+def _printable(raw: bytes) -> str:
+    text = raw.decode("utf-8", "replace").strip()
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+_LOG_CALLBACK = C.llama_log_callback(_keep_log)
+_ABORT_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_die)
+
+
+def _start() -> None:
+    if VERSION != WRITTEN_FOR:
+        raise NativeError(
+            f"llama-cpp-python {VERSION} is installed, sage was written for {WRITTEN_FOR}",
+            hint=f"pip install llama-cpp-python=={WRITTEN_FOR}",
+        )
+    C.llama_log_set(_LOG_CALLBACK, ctypes.c_void_p(0))
+    # Through this library handle: a second CDLL would load a second copy of ggml.
+    C._lib.ggml_set_abort_callback.restype = ctypes.c_void_p
+    C._lib.ggml_set_abort_callback.argtypes = [ctypes.c_void_p]
+    C._lib.ggml_set_abort_callback(ctypes.cast(_ABORT_CALLBACK, ctypes.c_void_p))
+    C.llama_backend_init()
+
+
+_start()
+
+
+def take_errors() -> str:
+    """What llama.cpp logged as errors since the last call, in one line."""
+    said = "; ".join(dict.fromkeys(_errors))
+    _errors.clear()
+    return said
+
+
+class ModelHandle:
+    """``llama_model *``."""
+
+    def __init__(self, path: str, *, gpu_layers: int, mmap: bool = True) -> None:
+        """Load a GGUF that the guard has accepted. Raises ModelError if llama.cpp refuses it."""
+        params = C.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        params.check_tensors = True
+        params.load_mode = C.LLAMA_LOAD_MODE_MMAP if mmap else C.LLAMA_LOAD_MODE_NONE
+        take_errors()
+        pointer = C.llama_model_load_from_file(path.encode(), params)
+        if not pointer:
+            raise ModelError(f"llama.cpp refuses the model: {take_errors() or 'no reason given'}", rule="load")
+        self.pointer = pointer
+        self._vocab = C.llama_model_get_vocab(pointer)
+
+    def close(self) -> None:
+        C.llama_model_free(self.pointer)
+
+    @property
+    def n_vocab(self) -> int:
+        return int(C.llama_vocab_n_tokens(self._vocab))
+
+    @property
+    def n_embd(self) -> int:
+        return int(C.llama_model_n_embd(self.pointer))
+
+    @property
+    def adds_bos(self) -> bool:
+        return bool(C.llama_vocab_get_add_bos(self._vocab))
+
+    def is_end(self, token_id: int) -> bool:
+        return bool(C.llama_vocab_is_eog(self._vocab, token_id))
+
+    def token_text(self, token_id: int) -> bytes:
+        """The vocabulary's own spelling of a token; ids outside it end the process."""
+        return bytes(C.llama_vocab_get_text(self._vocab, token_id))
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether a token is control, user-defined or unknown, and so may be matched in text."""
+        attributes = C.llama_vocab_get_attr(self._vocab, token_id)
+        special = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_USER_DEFINED | C.LLAMA_TOKEN_ATTR_UNKNOWN
+        return bool(attributes & special)
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        room = len(text) + 16
+        for _ in range(2):
+            tokens = (C.llama_token * room)()
+            count = C.llama_tokenize(
+                self._vocab, text, len(text), tokens, room, add_special, parse_special
+            )
+            if count >= 0:
+                return tokens[:count]
+            room = -count
+        raise NativeError("llama.cpp could not tokenize the text")
+
+    def piece(self, token_id: int, *, special: bool) -> bytes:
+        """The bytes of a token, however long; ids outside the vocabulary end the process."""
+        room = 64
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(room)
+            count = C.llama_token_to_piece(self._vocab, token_id, buffer, room, 0, special)
+            if count >= 0:
+                return buffer.raw[:count]
+            room = -count
+        raise NativeError(f"llama.cpp could not spell token {token_id}")
+
+
+class ContextHandle:
+    """``llama_context *`` with its reusable batch. Used from one thread."""
+
+    def __init__(
+        self,
+        model: ModelHandle,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        n_seq_max: int,
+        threads: int,
+        flash_attention: bool,
+        kv_f32: bool,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        params = C.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = n_batch
+        params.n_ubatch = min(n_batch, 512)
+        params.n_seq_max = n_seq_max
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True
+        params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
+        params.flash_attn_type = (
+            C.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash_attention else C.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        params.type_k = params.type_v = C.GGML_TYPE_F32 if kv_f32 else C.GGML_TYPE_F16
+        params.no_perf = True
+        take_errors()
+        pointer = C.llama_init_from_model(model.pointer, params)
+        if not pointer:
+            raise ResourceError(
+                f"llama.cpp could not make a context of {n_ctx} tokens: {take_errors() or 'no reason given'}",
+                hint="try a smaller --ctx-size",
+            )
+        self.pointer = pointer
+        self._memory = C.llama_get_memory(pointer)
+        self._n_vocab = model.n_vocab
+        self._n_embd = model.n_embd
+        self._batch = _Batch(n_batch)
+        self._embeddings = False
+
+        def asked_to_stop(_user_data: object) -> bool:
+            try:
+                return interrupted()
+            except BaseException:  # noqa: BLE001 - an exception may not cross into C
+                return True
+
+        self._abort = C.ggml_abort_callback(asked_to_stop)
+        C.llama_set_abort_callback(pointer, self._abort, ctypes.c_void_p(0))
+
+    def close(self) -> None:
+        C.llama_free(self.pointer)
+
+    @property
+    def n_ctx(self) -> int:
+        return int(C.llama_n_ctx(self.pointer))
+
+    def decode(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
+        """Decode (token id, position, sequence id) rows; with outputs, every row has one.
+
+        Returns the number of rows. Raises ResourceError, Interrupted or NativeError.
+        """
+        count = self._batch.fill(rows, outputs=outputs)
+        if outputs != self._embeddings:
+            C.llama_set_embeddings(self.pointer, outputs)
+            self._embeddings = outputs
+        code = C.llama_decode(self.pointer, self._batch.native(count))
+        if code == 0:
+            return count
+        if code == 1:
+            raise ResourceError("the context is full", hint="use a larger --ctx-size or a shorter question")
+        if code == 2:  # noqa: PLR2004 - llama.h: aborted
+            raise Interrupted
+        raise NativeError(f"llama.cpp could not decode (code {code}): {take_errors() or 'no reason given'}")
+
+    def logits(self, count: int) -> NDArray[np.float32]:
+        """(count, n_vocab) view of the last batch's logits."""
+        return self._view(C.llama_get_logits(self.pointer), count, self._n_vocab)
+
+    def hidden(self, count: int) -> NDArray[np.float32]:
+        """(count, n_embd) view of the last batch's final-norm hidden states."""
+        return self._view(C.llama_get_embeddings(self.pointer), count, self._n_embd)
+
+    @staticmethod
+    def _view(pointer: Any, rows: int, columns: int) -> NDArray[np.float32]:
+        if not pointer:
+            raise NativeError("llama.cpp has no outputs for this batch")
+        return np.ctypeslib.as_array(pointer, shape=(rows, columns))
+
+    def last_position(self, sequence_id: int) -> int:
+        """The position of a sequence's last token, -1 if it is empty."""
+        return int(C.llama_memory_seq_pos_max(self._memory, sequence_id))
+
+    def copy_sequence(self, source: int, target: int, length: int) -> None:
+        C.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def remove(self, sequence_id: int, first: int) -> None:
+        """Forget a sequence's tokens from position ``first`` on."""
+        C.llama_memory_seq_rm(self._memory, sequence_id, first, -1)
+
+
+class _Batch:
+    """A ``llama_batch`` over numpy arrays that live as long as it does."""
+
+    def __init__(self, size: int) -> None:
+        self._rows = np.zeros((3, size), dtype=np.int32)  # token ids, positions, sequence ids
+        self._one = np.ones(size, dtype=np.int32)
+        self._outputs = np.zeros(size, dtype=np.int8)
+        ids = self._rows[2]
+        self._id_pointers = (ids.ctypes.data + ids.strides[0] * np.arange(size)).astype(np.uintp)
+
+    def fill(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
+        filled = np.array(list(rows), dtype=np.int32).reshape(-1, 3)
+        count = len(filled)
+        self._rows[:, :count] = filled.T
+        self._outputs[:count] = outputs
+        return count
+
+    def native(self, count: int) -> Any:
+        batch = C.llama_batch()
+        batch.n_tokens = count
+        batch.token = _pointer(self._rows[0], C.llama_token)
+        batch.pos = _pointer(self._rows[1], C.llama_pos)
+        batch.n_seq_id = _pointer(self._one, ctypes.c_int32)
+        batch.seq_id = _pointer(self._id_pointers, ctypes.POINTER(C.llama_seq_id))
+        batch.logits = _pointer(self._outputs, ctypes.c_int8)
+        return batch
+
+
+def _pointer(array: NDArray[Any], kind: Any) -> Any:
+    return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))
+
+
+class SamplerHandle:
+    """A ``llama_sampler *`` chain: greedy, or top-k, top-p, min-p, temperature, seeded draw."""
+
+    def __init__(self, sampling: SamplingOptions, *, seed: int) -> None:
+        self.pointer = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+        for link in self._links(sampling, seed):
+            C.llama_sampler_chain_add(self.pointer, link)
+
+    @staticmethod
+    def _links(sampling: SamplingOptions, seed: int) -> list[Any]:
+        if sampling.temperature == 0:
+            return [C.llama_sampler_init_greedy()]
+        return [
+            C.llama_sampler_init_top_k(sampling.top_k),
+            C.llama_sampler_init_top_p(sampling.top_p, 1),
+            C.llama_sampler_init_min_p(sampling.min_p, 1),
+            C.llama_sampler_init_temp(sampling.temperature),
+            C.llama_sampler_init_dist(seed),
+        ]
+
+    def sample(self, context: ContextHandle, row: int) -> int:
+        """Draw from the logits of a row of the last batch, and remember the draw."""
+        return int(C.llama_sampler_sample(self.pointer, context.pointer, row))
+
+    def close(self) -> None:
+        C.llama_sampler_free(self.pointer)
+
+
+def quantize(
+    source: Path, target: Path, *, type_name: str, threads: int, allow_requantize: bool = False
+) -> None:
+    """Run llama.cpp's quantizer. ``source`` was accepted by the guard and is not ``target``.
+
+    Raises NativeError with llama.cpp's own words.
+    """
+    params = C.llama_model_quantize_default_params()
+    params.ftype = FILE_TYPES[type_name]
+    params.nthread = threads
+    params.allow_requantize = allow_requantize
+    take_errors()
+    code = C.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
+    if code != 0:
+        raise NativeError(f"llama.cpp could not quantize {source.name}: {take_errors() or f'code {code}'}")

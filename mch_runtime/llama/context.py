@@ -1,0 +1,191 @@
+"""The Session over llama.cpp: sequences that share prefixes, batches, outputs as views."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from mch_runtime.errors import Interrupted, ResourceError, UsageError
+from mch_runtime.llama import abi, memory
+from mch_runtime.llama.model import LlamaModel, LlamaVocabulary
+from mch_runtime.options import EngineOptions, SamplingOptions
+from mch_runtime.session import Block, Feed, Interrupt, Reader
+
+DEFAULT_CTX = 4096
+N_BATCH = 512
+CTX_STEP = 256
+LOGITS_BYTES = 64 << 20  # of one block
+
+
+class LlamaBranch:
+    """One sequence of the cache."""
+
+    def __init__(self, sequence_id: int) -> None:
+        self.sequence_id = sequence_id
+        self.length = 0
+
+
+class LlamaSampler:
+    """A sampler chain that draws from the block being read."""
+
+    def __init__(self, handle: abi.SamplerHandle, session: LlamaSession) -> None:
+        self._handle = handle
+        self._session = session
+
+    def sample(self, row: int) -> int:
+        if not 0 <= row < self._session.rows_in_block:
+            raise ValueError(f"row {row} is not in the block being read")
+        return self._handle.sample(self._session.handle, row)
+
+
+class LlamaSession:
+    """See :class:`mch_runtime.session.Session`. Made by :func:`open_session`."""
+
+    def __init__(self, model: LlamaModel, handle: abi.ContextHandle, *, max_sequences: int) -> None:
+        self.handle = handle
+        self.vocabulary: LlamaVocabulary = model.vocabulary
+        self.n_ctx = handle.n_ctx
+        self.n_embd = model.handle.n_embd
+        self.rows_in_block = 0
+        self._free = list(range(max_sequences))[::-1]
+        self._live: set[LlamaBranch] = set()
+        self._output_rows = max(1, min(N_BATCH, LOGITS_BYTES // (4 * self.vocabulary.size)))
+
+    @contextmanager
+    def branch(self) -> Iterator[LlamaBranch]:
+        if not self._free:
+            raise ResourceError("too many sequences at once", hint="ask for fewer votes or alternatives")
+        branch = LlamaBranch(self._free.pop())
+        self._live.add(branch)
+        try:
+            yield branch
+        finally:
+            self._live.remove(branch)
+            self.handle.remove(branch.sequence_id, 0)
+            self._free.append(branch.sequence_id)
+
+    @contextmanager
+    def fork(self, parent: LlamaBranch, *, length: int | None = None) -> Iterator[LlamaBranch]:
+        length = parent.length if length is None else length
+        self._check(parent, length)
+        with self.branch() as child:
+            if length:
+                self.handle.copy_sequence(parent.sequence_id, child.sequence_id, length)
+            child.length = length
+            yield child
+
+    def truncate(self, branch: LlamaBranch, length: int) -> None:
+        self._check(branch, length)
+        self.handle.remove(branch.sequence_id, length)
+        branch.length = length
+
+    def _check(self, branch: LlamaBranch, length: int) -> None:
+        if branch not in self._live:
+            raise ValueError("the branch has been released")
+        if not 0 <= length <= branch.length:
+            raise ValueError(f"length {length} is outside the branch of {branch.length}")
+
+    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
+        """Silent tokens first, then the tokens with outputs; every batch full of both kinds' own."""
+        branches = self._branches(feeds)
+        silent = [(f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output)]
+        spoken = [(f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output, len(feed.token_ids))]
+        try:
+            for first in range(0, len(silent), N_BATCH):
+                self._batch(feeds, branches, silent[first : first + N_BATCH], outputs=False)
+            for first in range(0, len(spoken), self._output_rows):
+                part = spoken[first : first + self._output_rows]
+                count = self._batch(feeds, branches, part, outputs=True)
+                places = np.asarray(part, dtype=np.intp)
+                self.rows_in_block = count
+                read(Block(places[:, 0], places[:, 1], self.handle.logits(count), self.handle.hidden(count)))
+        except (Interrupted, ResourceError):
+            for branch in branches:
+                branch.length = self.handle.last_position(branch.sequence_id) + 1
+            raise
+        finally:
+            self.rows_in_block = 0
+
+    def _branches(self, feeds: Sequence[Feed]) -> list[LlamaBranch]:
+        """The branches of the feeds, once everything llama.cpp trusts has been checked."""
+        seen: list[LlamaBranch] = []
+        for feed in feeds:
+            branch = feed.branch
+            if not isinstance(branch, LlamaBranch) or branch not in self._live:
+                raise ValueError("the branch is not one of this session's")
+            if branch in seen:
+                raise ValueError("two feeds for one branch")
+            seen.append(branch)
+            if not 0 <= feed.first_output <= len(feed.token_ids):
+                raise ValueError(f"first_output {feed.first_output} is outside the feed")
+            if feed.token_ids and not 0 <= min(feed.token_ids) <= max(feed.token_ids) < self.vocabulary.size:
+                raise ValueError("a token id is outside the vocabulary")
+            if branch.length + len(feed.token_ids) > self.n_ctx:
+                raise ResourceError(
+                    f"{branch.length + len(feed.token_ids)} tokens do not fit a context of {self.n_ctx}",
+                    hint="use a larger --ctx-size or a shorter question",
+                )
+        return seen
+
+    def _batch(
+        self, feeds: Sequence[Feed], branches: list[LlamaBranch], part: list[tuple[int, int]], *, outputs: bool
+    ) -> int:
+        rows: list[tuple[int, int, int]] = []
+        lengths: dict[LlamaBranch, int] = {}
+        for f, i in part:
+            branch = branches[f]
+            position = lengths.get(branch, branch.length)
+            rows.append((feeds[f].token_ids[i], position, branch.sequence_id))
+            lengths[branch] = position + 1
+        count = self.handle.decode(rows, outputs=outputs)
+        for branch, length in lengths.items():
+            branch.length = length
+        return count
+
+    @contextmanager
+    def sampler(self, sampling: SamplingOptions, *, seed: int) -> Iterator[LlamaSampler]:
+        handle = abi.SamplerHandle(sampling, seed=seed)
+        try:
+            yield LlamaSampler(handle, self)
+        finally:
+            handle.close()
+
+
+@contextmanager
+def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt) -> Iterator[LlamaSession]:
+    """A context for ``model``; freed before the model is. Raises ResourceError if it does not fit."""
+    n_ctx = context_size(model, options)
+    element = 4 if options.kv_type == "f32" else 2
+    needed = memory.kv_bytes(model.gguf, n_ctx=n_ctx, element_bytes=element) + LOGITS_BYTES
+    memory.require(needed, what=f"a context of {n_ctx} tokens")
+    handle = abi.ContextHandle(
+        model.handle,
+        n_ctx=n_ctx,
+        n_batch=N_BATCH,
+        n_seq_max=options.max_sequences,
+        threads=_threads(options.threads),
+        flash_attention=options.flash_attention,
+        kv_f32=options.kv_type == "f32",
+        interrupted=lambda: interrupt.requested,
+    )
+    try:
+        yield LlamaSession(model, handle, max_sequences=options.max_sequences)
+    finally:
+        handle.close()
+
+
+def context_size(model: LlamaModel, options: EngineOptions) -> int:
+    """The context in tokens: what was asked for, else the model's own up to 4096, in steps of 256."""
+    trained = int(str(model.gguf.metadata[f"{model.gguf.metadata['general.architecture']}.context_length"]))
+    wanted = options.ctx_size if options.ctx_size is not None else min(trained, DEFAULT_CTX)
+    return -(-wanted // CTX_STEP) * CTX_STEP
+
+
+def _threads(asked: int | None) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if asked is not None and asked > 4 * cores:
+        raise UsageError(f"--threads {asked} is far more than this machine's {cores} cores")
+    return asked or cores

@@ -1,0 +1,58 @@
+"""What a context needs and what the machine has: llama.cpp would be killed, not told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mch_runtime.errors import ResourceError
+from mch_runtime.gguf_file import GgufFile
+
+OVERHEAD = 64 << 20
+
+
+def kv_bytes(gguf: GgufFile, *, n_ctx: int, element_bytes: int) -> int:
+    """Bytes of the key-value cache of ``n_ctx`` tokens."""
+    architecture = gguf.metadata["general.architecture"]
+
+    def number(name: str, default: int = 0) -> int:
+        value = gguf.metadata.get(f"{architecture}.{name}", default)
+        return max(value) if isinstance(value, (list, tuple)) else int(str(value))
+
+    heads = number("attention.head_count")
+    kv_heads = number("attention.head_count_kv", heads)
+    head_size = number("attention.key_length", number("embedding_length") // max(heads, 1))
+    value_size = number("attention.value_length", head_size)
+    return n_ctx * number("block_count") * kv_heads * (head_size + value_size) * element_bytes
+
+
+def require(needed: int, *, what: str) -> None:
+    """Raise ResourceError if ``needed`` bytes are clearly not to be had."""
+    free = available_bytes()
+    if free is not None and needed + OVERHEAD > free:
+        raise ResourceError(
+            f"{what} needs {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free",
+            hint="try a smaller --ctx-size or a smaller quantization",
+        )
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Free memory: the kernel's estimate, bounded by the control group's limit; None if unknown."""
+    bounds = [bound for bound in (_meminfo(root), _cgroup(root)) if bound is not None]
+    return min(bounds, default=None)
+
+
+def _meminfo(root: Path) -> int | None:
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _cgroup(root: Path) -> int | None:
+    try:
+        limit = (root / "sys/fs/cgroup/memory.max").read_text().strip()
+        used = (root / "sys/fs/cgroup/memory.current").read_text().strip()
+    except OSError:
+        return None
+    return None if limit == "max" else int(limit) - int(used)

@@ -1,0 +1,81 @@
+"""A model file that was never seen is first tried in a child process; the verdict is remembered.
+
+The guard knows what crashes llama.cpp; the child is for what the guard does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+
+from mch_runtime.errors import ModelError
+from mch_runtime.llama import abi
+
+SECONDS = 300
+_FINE = "ok"
+_CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+
+
+def ensure_probed(path: Path, fd: int) -> None:
+    """Raise ModelError if the open file ``fd`` crashes or is refused by llama.cpp in a child."""
+    verdict = recall(fd, "load")
+    if verdict is None:
+        verdict, final = _try_in_child(fd)
+        if final:
+            remember(fd, "load", verdict)
+    if verdict != _FINE:
+        raise ModelError(
+            f"{path.name}: {verdict}", rule="probe", hint="the file is damaged or not supported by llama.cpp"
+        )
+
+
+def recall(fd: int, purpose: str) -> str | None:
+    """What was remembered about this very file, if anything."""
+    try:
+        return _place(fd, purpose).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def remember(fd: int, purpose: str, verdict: str) -> None:
+    """Keep a verdict. A cache that cannot be written costs time, nothing else."""
+    place = _place(fd, purpose)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = place.with_suffix(f".{os.getpid()}")
+        partial.write_text(verdict, encoding="utf-8")
+        partial.replace(place)
+    except OSError:
+        return
+
+
+def _place(fd: int, purpose: str) -> Path:
+    """Where a verdict is kept: by the file's identity and the library's version."""
+    stat = os.fstat(fd)
+    identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, abi.VERSION)
+    name = hashlib.sha256(repr((identity, purpose)).encode()).hexdigest()[:32]
+    return platformdirs.user_cache_path("sage") / "probes" / name
+
+
+def _try_in_child(fd: int) -> tuple[str, bool]:
+    """The verdict, and whether it is the file's doing and not a lack of time or memory."""
+    command = [sys.executable, "-m", "mch_runtime.llama.probe", f"/proc/self/fd/{fd}"]
+    try:
+        child = subprocess.run(
+            command, pass_fds=(fd,), capture_output=True, timeout=SECONDS, text=True, errors="replace"
+        )
+    except subprocess.TimeoutExpired:
+        return f"llama.cpp did not finish a try in {SECONDS} s", False
+    if child.returncode == 0:
+        return _FINE, True
+    reason = child.stderr.strip().rsplit("\n", 1)[-1]
+    if child.returncode < 0:
+        number = signal.Signals(-child.returncode)
+        return f"llama.cpp crashes on this file ({number.name}) {reason}".strip(), number in _CRASHES
+    return reason or f"llama.cpp fails on this file (code {child.returncode})", False

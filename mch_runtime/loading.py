@@ -1,0 +1,105 @@
+"""What is learned about a model while it is loaded: its description, its head, whether they fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mch_runtime.errors import HeadError
+from mch_runtime.file_types import file_type_name
+from mch_runtime.head.container import FoundHead, check_fits, find_head, fingerprint, probe_cosine
+from mch_runtime.head.spec import Head
+from mch_runtime.llama.model import LlamaModel
+from mch_runtime.llama.probe_cache import recall, remember
+from mch_runtime.options import EngineOptions
+from mch_runtime.session import Block, Feed, FloatArray, Session
+from mch_runtime.statistics import FEATURES
+from mch_runtime.trace import ModelInfo
+
+@dataclass(frozen=True)
+class FittedHead:
+    """The head that goes with a model, if any. fits False: forced on a base it was not made for."""
+
+    head: Head | None
+    fits: bool
+    notices: tuple[str, ...]
+
+
+def fit_head(model: LlamaModel, session: Session, options: EngineOptions) -> FittedHead:
+    """Find the model's head and check that it belongs to this base. Raises HeadError if not."""
+    if not options.use_head:
+        return FittedHead(None, fits=False, notices=())
+    size = os.fstat(model.fd).st_size
+    found = find_head(model.path, model.fd, model.gguf, size, head_path=options.head)
+    if found is None or found.head is None:
+        return FittedHead(None, fits=False, notices=found.warnings if found else ())
+    try:
+        check_fits(
+            found.head,
+            architecture=str(model.gguf.metadata["general.architecture"]),
+            fingerprint=fingerprint(model.fd, model.gguf),
+            n_embd=session.n_embd,
+        )
+        _check_probe(found, model, session)
+    except HeadError as error:
+        if not options.force_head:
+            raise
+        return FittedHead(found.head, fits=False, notices=(*found.warnings, error.message))
+    return FittedHead(found.head, fits=True, notices=found.warnings)
+
+
+def _check_probe(found: FoundHead, model: LlamaModel, session: Session) -> None:
+    """Compare the base's state after the probe's tokens with the one the head was fitted on.
+
+    A passed check is remembered for this very file and head: on a large model it is not free.
+    """
+    assert found.head is not None
+    spec = found.head.spec
+    unknown = [name for name in spec.statistics if name not in FEATURES]
+    if unknown:
+        raise HeadError(f"the head asks for token statistics that sage does not know: {', '.join(unknown)}")
+    purpose = f"head:{found.sha256}"
+    if recall(model.fd, purpose) == "ok":
+        return
+    if max(spec.probe.token_ids) >= session.vocabulary.size:
+        raise HeadError("the head's probe has tokens that the model does not have")
+    cosine = probe_cosine(spec.probe, hidden_after(session, spec.probe.token_ids))
+    if not cosine >= spec.probe.cosine:
+        raise HeadError(
+            f"the head was fitted on another model: cosine {cosine:.3f} after its probe tokens, "
+            f"at least {spec.probe.cosine:.3f} is needed",
+            hint="use the head made for this model, or --force-head without calibrated confidence",
+        )
+    remember(model.fd, purpose, "ok")
+
+
+def hidden_after(session: Session, token_ids: tuple[int, ...]) -> FloatArray:
+    """The final-norm hidden state (d,) after the last of ``token_ids``."""
+    states: list[FloatArray] = []
+    keep: Callable[[Block], None] = lambda block: states.append(np.array(block.hidden[0]))  # noqa: E731
+    with session.branch() as branch:
+        session.decode([Feed.last(branch, token_ids)], keep)
+    return states[0]
+
+
+def model_info(model: LlamaModel, head: Head | None) -> ModelInfo:
+    """Name, file and quantization as the file itself says; the fingerprint of the base."""
+    metadata = model.gguf.metadata
+    return ModelInfo(
+        name=str(metadata.get("general.name") or model.path.stem),
+        file=str(model.path),
+        quantization=file_type_name(metadata.get("general.file_type")),
+        fingerprint=fingerprint(model.fd, model.gguf),
+        head=head.spec.name if head else None,
+    )
+
+
+def special_text(model: LlamaModel, name: str) -> str:
+    """The text of the bos or eos token, "" if the model has none."""
+    token_id = model.gguf.metadata.get(f"tokenizer.ggml.{name}_token_id")
+    if not isinstance(token_id, int) or not 0 <= token_id < model.vocabulary.size:
+        return ""
+    return model.vocabulary.piece(token_id, special=True).decode("utf-8", "replace")

@@ -1,0 +1,71 @@
+"""Messages to token ids, with no way for untrusted text to become control tokens.
+
+llama.cpp matches the text of user-defined tokens even where special tokens are not to be parsed, so
+switching parsing off is not enough. Every occurrence of a special token's text in untrusted text is
+broken up by a sentinel after each of its characters; the rendered prompt is cut at the sentinels and
+its parts are tokenized one by one. Cutting only once would let overlapping specials through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mch_runtime.session import Vocabulary
+from prompts.chat import render_prompt
+from prompts.dialects import Dialect
+
+SENTINEL = "\ufdd0"  # a noncharacter: never part of real text
+
+
+def defuse(text: str, specials: Sequence[str]) -> str:
+    """``text`` with a sentinel after every character of each special token's text in it.
+
+    Specials of one character cannot be broken up; they carry no role.
+    """
+    text = text.replace(SENTINEL, "\ufffd")
+    breakable = [special for special in specials if len(special) > 1]
+    if not breakable:
+        return text
+    pattern = "|".join(re.escape(special) for special in breakable)
+    # Specials may overlap and nest: look for the next one from every character on.
+    broken: set[int] = set()
+    for match in re.finditer(f"(?=({pattern}))", text):
+        broken.update(range(match.start(1), match.end(1)))
+    return "".join(c + SENTINEL if i in broken else c for i, c in enumerate(text))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation up to where the assistant speaks.
+
+    opens_reasoning: it ends with the dialect's own marker of reasoning.
+    """
+
+    token_ids: list[int]
+    opens_reasoning: bool
+
+
+def make_prompt(
+    vocabulary: Vocabulary,
+    dialect: Dialect,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    bos_token: str = "",
+    eos_token: str = "",
+) -> Prompt:
+    """The prompt of a conversation whose contents are untrusted.
+
+    Raises ``prompts.sandbox.TemplateRefusedError`` if the template fails.
+    """
+    specials = vocabulary.specials
+    safe = [{"role": m["role"], "content": defuse(m["content"], specials)} for m in messages]
+    text = render_prompt(dialect, safe, bos_token=bos_token, eos_token=eos_token)
+    add_bos = vocabulary.adds_bos and not (bos_token and text.startswith(bos_token))
+    token_ids: list[int] = []
+    for index, part in enumerate(text.split(SENTINEL)):
+        if part or (index == 0 and add_bos):
+            token_ids += vocabulary.tokenize(part, add_bos=add_bos and index == 0, parse_special=True)
+    opens = bool(dialect.opens) and text.rstrip().endswith(dialect.opens)
+    return Prompt(token_ids, opens)

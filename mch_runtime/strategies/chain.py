@@ -1,0 +1,158 @@
+"""One chain of reasoning as it is written, and many of them decoded in one batch.
+
+A chain draws its tokens, measures each of them, cuts its text into steps and lets a witness (the
+head, or a recorder of what the head would see) speak at every step's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Protocol
+
+from mch_runtime.session import Block, Branch, Feed, FloatArray, Sampler, Session, TextDecoder, Vocabulary
+from mch_runtime.statistics import TokenStatistics, token_statistics
+from mch_runtime.trace import FinishReason, Step
+
+
+class Witness(Protocol):
+    """Sees every token of a chain and judges its steps."""
+
+    def push(self, hidden: FloatArray, statistics: TokenStatistics | None) -> None:
+        """The state (d,) after a token and the statistics of that token; None for the prompt's last."""
+        ...
+
+    def judge(self) -> dict[str, float] | None:
+        """Channel name -> confidence at the end of a step; None if there is no calibrated one."""
+        ...
+
+
+class Chain:
+    """A chain being written on one branch. ``finish_reason`` is None while it goes on."""
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        sampler: Sampler,
+        *,
+        max_tokens: int,
+        witness: Witness | None = None,
+        delimiter: str = "\n",
+        on_text: Callable[[str], None] = lambda _text: None,
+        on_step: Callable[[Step], None] = lambda _step: None,
+    ) -> None:
+        self.token_ids: list[int] = []
+        self.text = ""
+        self.steps: list[Step] = []
+        self.finish_reason: FinishReason | None = None
+        self._vocabulary = vocabulary
+        self._sampler = sampler
+        self._max_tokens = max_tokens
+        self._witness = witness
+        self._delimiter = delimiter
+        self._on_text = on_text
+        self._on_step = on_step
+        self._decoder = TextDecoder()
+        self._statistics: list[TokenStatistics] = []
+        self._step_start = 0  # first token of the step being written
+        self._step_text = ""
+
+    def advance(self, logits: FloatArray, hidden: FloatArray, row: int) -> None:
+        """The last token has been read: logits (n_vocab,), hidden (d,), ``row`` for the sampler."""
+        if self._witness is not None:
+            self._witness.push(hidden, self._statistics[-1] if self._statistics else None)
+        if self.token_ids:
+            self._after_token()
+        if self.finish_reason is None:
+            self._draw(logits, row)
+
+    def interrupt(self) -> None:
+        """Keep what there is; the step under way has no confidence."""
+        self._stop("interrupted")
+        self._close_step(judged=False)
+
+    def _draw(self, logits: FloatArray, row: int) -> None:
+        token_id = self._sampler.sample(row)
+        self._statistics.append(token_statistics(logits, token_id))
+        self.token_ids.append(token_id)
+        self._say(self._decoder.feed(self._vocabulary.piece(token_id)))
+
+    def _say(self, text: str) -> None:
+        self.text += text
+        self._step_text += text
+        if text:
+            self._on_text(text)
+
+    def _after_token(self) -> None:
+        """The token drawn last has been read by the model: its step or the chain may be over."""
+        if self._vocabulary.is_end(self.token_ids[-1]):
+            self._stop("stop")
+        elif len(self.token_ids) >= self._max_tokens:
+            self._stop("length")
+        if self.finish_reason is not None or self._delimiter in self._step_text:
+            self._close_step(judged=True)
+
+    def _stop(self, reason: FinishReason) -> None:
+        self.finish_reason = reason
+        self._say(self._decoder.flush())
+
+    def _close_step(self, *, judged: bool) -> None:
+        """End the step at the last token; blank lines belong to the step that follows them."""
+        if not self._step_text.strip():
+            return
+        span = self._statistics[self._step_start :]
+        logprobs = [s.logprob for s in span]
+        judge = self._witness.judge if self._witness is not None and judged else None
+        step = Step(
+            text=self._step_text.strip(),
+            tokens=(self._step_start, len(self.token_ids)),
+            logprob_mean=sum(logprobs) / len(logprobs),
+            logprob_min=min(logprobs),
+            entropy_mean=sum(s.entropy for s in span) / len(span),
+            confidence=judge() if judge is not None else None,
+        )
+        self.steps.append(step)
+        self._step_start = len(self.token_ids)
+        self._step_text = ""
+        self._on_step(step)
+
+
+def start_chains(
+    session: Session, stack: ExitStack, prompts: Sequence[tuple[Sequence[int], Sequence[Chain]]]
+) -> list[tuple[Branch, Chain]]:
+    """Read all prompts in one batch and draw every chain's first token; chains of one prompt share it.
+
+    The branches live as long as ``stack``. Every prompt has at least one chain.
+    """
+    branches = [stack.enter_context(session.branch()) for _ in prompts]
+
+    def read(block: Block) -> None:
+        for row, feed in enumerate(block.feeds):
+            for chain in prompts[feed][1]:
+                chain.advance(block.logits[row], block.hidden[row], row)
+
+    feeds = [Feed.last(branch, ids) for branch, (ids, _) in zip(branches, prompts, strict=True)]
+    session.decode(feeds, read)
+    started: list[tuple[Branch, Chain]] = []
+    for branch, (_, chains) in zip(branches, prompts, strict=True):
+        forks = [stack.enter_context(session.fork(branch)) for _ in chains[1:]]
+        started += zip([branch, *forks], chains, strict=True)
+    return started
+
+
+def write_chains(session: Session, chains: Sequence[tuple[Branch, Chain]]) -> None:
+    """Decode all chains to their ends, a token of each per batch; a finished chain leaves the batch.
+
+    The chains come from :func:`start_chains`. An interrupt raises
+    Interrupted; the chains keep what they have.
+    """
+    live = [(branch, chain) for branch, chain in chains if chain.finish_reason is None]
+    while live:
+        current = live
+
+        def read(block: Block) -> None:
+            for row, feed in enumerate(block.feeds):
+                current[feed][1].advance(block.logits[row], block.hidden[row], row)  # noqa: B023
+
+        session.decode([Feed(branch, chain.token_ids[-1:]) for branch, chain in live], read)
+        live = [(branch, chain) for branch, chain in live if chain.finish_reason is None]

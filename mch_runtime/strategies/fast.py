@@ -1,0 +1,35 @@
+"""``fast``: one chain, as the sampler draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from time import perf_counter
+
+from mch_runtime.errors import Interrupted
+from mch_runtime.session import Session
+from mch_runtime.strategies.chain import Chain, start_chains, write_chains
+
+
+def write_fast(
+    session: Session,
+    prompt: Sequence[int],
+    chain: Chain,
+    *,
+    on_prefill: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[float, float]:
+    """Read ``prompt`` and write ``chain``; returns the seconds of prefill and of decoding.
+
+    An interrupt ends the chain, which keeps what it has.
+    """
+    began = read = perf_counter()
+    with ExitStack() as stack:
+        try:
+            on_prefill(0, len(prompt))
+            started = start_chains(session, stack, [(prompt, [chain])])
+            read = perf_counter()
+            on_prefill(len(prompt), len(prompt))
+            write_chains(session, started)
+        except Interrupted:
+            chain.interrupt()
+    return read - began, perf_counter() - read

@@ -1,0 +1,1 @@
+"""Quantization of GGUF files by llama.cpp, the head carried over."""

@@ -1,0 +1,114 @@
+"""The layout of ``--help``: plain, grouped, aligned, the same on a terminal and in the docs."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
+_INDENT = 2
+_LEFT = 26  # columns of the left side; longer entries get a line of their own
+
+Row = tuple[str, str]
+
+
+class Manual:
+    """Mixed into Typer's commands and groups: replaces their help page."""
+
+    if TYPE_CHECKING:
+
+        def collect_usage_pieces(self, ctx: Context) -> list[str]: ...
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the whole page."""
+        formatter.write("\n".join(_page(self, ctx, formatter.width)) + "\n")
+
+
+def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
+    usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
+    yield f"{_heading('Usage:', ctx)} {usage}"
+    yield ""
+    yield from _prose(command.help, width)
+    for title, rows in _sections(command, ctx):
+        yield ""
+        yield _heading(f"{title}:", ctx)
+        for left, right in rows:
+            yield from _row(left, right, ctx, width)
+    if command.epilog:
+        yield ""
+        yield from _prose(command.epilog, width)
+
+
+def _sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:
+    subcommands = _subcommands(command, ctx)
+    if subcommands:
+        yield "Commands", subcommands
+    panels: dict[str, list[Row]] = {}
+    for param in command.get_params(ctx):
+        if param.hidden:
+            continue
+        is_option = param.param_type_name == "option"
+        title = param.rich_help_panel or ("Options" if is_option else "Arguments")
+        panels.setdefault(title, []).append((_left(param), param.help or ""))
+    if "Options" in panels:  # --help and its like come last
+        panels["Options"] = panels.pop("Options")
+    yield from panels.items()
+
+
+def _subcommands(command: Any, ctx: Context) -> list[Row]:
+    if not hasattr(command, "list_commands"):
+        return []
+    found = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
+    return [(name, first_sentence(sub)) for name, sub in found if not sub.hidden]
+
+
+def first_sentence(command: Command) -> str:
+    """What a command does, in its help's first sentence."""
+    paragraph = " ".join(inspect.cleandoc(command.help or "").split("\n\n")[0].split())
+    return paragraph.split(". ")[0].rstrip(".")
+
+
+def _left(param: Any) -> str:
+    if param.param_type_name != "option":
+        return str(param.display_name_raw)
+    names = ", ".join(param.opts)
+    takes_value = not (param.is_flag or param.count)
+    return f"{names} {param.metavar or 'VALUE'}" if takes_value else names
+
+
+def _row(left: str, right: str, ctx: Context, width: int) -> Iterator[str]:
+    lines = textwrap.wrap(" ".join(right.split()), max(20, width - _INDENT - _LEFT)) or [""]
+    indent = " " * _INDENT
+    if len(left) > _LEFT - 2:
+        yield f"{indent}{_term(left, ctx)}"
+    else:
+        yield f"{indent}{_term(left, ctx)}{' ' * (_LEFT - len(left))}{lines.pop(0)}".rstrip()
+    for line in lines:
+        yield " " * (_INDENT + _LEFT) + line
+
+
+def _prose(text: str | None, width: int) -> Iterable[str]:
+    """Paragraphs filled to ``width``; indented ones as they are."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    for index, paragraph in enumerate(paragraphs):
+        if index:
+            yield ""
+        if paragraph.startswith(" "):
+            yield from paragraph.splitlines()
+        else:
+            yield from textwrap.wrap(" ".join(paragraph.split()), width)
+
+
+def _heading(text: str, ctx: Context) -> str:
+    return typer.style(text, bold=True) if ctx.color else text
+
+
+def _term(text: str, ctx: Context) -> str:
+    return typer.style(text, fg=typer.colors.CYAN) if ctx.color else text

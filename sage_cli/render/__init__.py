@@ -1,0 +1,1 @@
+"""Values to text, one module per format. Renderers never compute and never print."""

@@ -1,0 +1,117 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated
+
+import typer
+
+from mch_runtime.errors import UsageError
+from sage_cli import ask, files, heads, logs
+from sage_cli.commands import GenerateCommand, RootGroup, SageCommand
+from sage_cli.shell import Shell, shell_of
+
+NAME = "sage"
+
+HELP = """
+Ask a local language model, and see how far each step of its answer can be trusted.
+
+  sage "Tom has 12 apples. Ann has 3 more than Tom. How many do they have together?"
+  cat report.txt | sage "Summarise this in two sentences."
+  sage ask "…" --fail-under 0.9 || echo "ask somebody else"
+
+What is not a command is a question: sage "…" is sage ask "…". The answer goes to standard output;
+steps, confidence and everything else go to standard error.
+"""
+
+EPILOG = """
+Environment: SAGE_MODEL is the GGUF file to ask instead of the embedded sage-pico; SAGE_LOG the file
+that answers are kept in; SAGE_DEBUG=1 shows where an internal error happened; NO_COLOR and
+FORCE_COLOR do what they do elsewhere.
+"""
+
+app = typer.Typer(
+    name=NAME,
+    cls=RootGroup,
+    help=HELP,
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    subcommand_metavar="[COMMAND] …",
+    options_metavar="",
+)
+
+
+def _print_version(ctx: typer.Context, *, wanted: bool) -> None:
+    if wanted:
+        parts = [f"llama-cpp-python {_version('llama-cpp-python')}", f"Python {platform.python_version()}"]
+        shell_of(ctx).out.write(f"sage {_version('sage-cli')} ({', '.join(parts)})\n")
+        raise typer.Exit
+
+
+def _version(distribution: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda ctx, value: _print_version(ctx, wanted=value),
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+app.command("ask", cls=GenerateCommand, epilog=ask.EPILOG)(ask.ask)
+app.command("convert", cls=SageCommand)(files.convert)
+app.command("quantize", cls=SageCommand)(files.quantize)
+app.add_typer(heads.app, name="head")
+app.add_typer(logs.app, name="logs")
+
+
+def invoke(argv: list[str], shell: Shell) -> int:
+    """Run a command line and return its exit code. Raises SageError, OSError, Stopped."""
+    command = typer.main.get_command(app)
+    command._main_shell_completion({}, NAME)
+    try:
+        with command.make_context(NAME, argv, obj=shell, color=shell.out_face.color) as ctx:
+            return command.invoke(ctx) or 0
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.TyperException as error:
+        raise _usage_error(error) from None
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    """Typer's errors in our form: a sentence, and where to look."""
+    context = getattr(error, "ctx", None)
+    see = f"see {context.command_path if context else NAME} --help"
+    option = getattr(error, "option_name", None)
+    if option is None:
+        return UsageError(_sentence(error.format_message()), hint=see)
+    if not hasattr(error, "possibilities"):
+        return UsageError(f"{option} {_complaint(error.message)}", hint=see)
+    meant = sorted(error.possibilities or ())
+    return UsageError(f"there is no option {option}", hint=f"did you mean {' or '.join(meant)}?" if meant else see)
+
+
+def _sentence(message: str) -> str:
+    message = message.rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _complaint(message: str) -> str:
+    return "takes no value" if "does not take" in message else "needs a value"

@@ -1,0 +1,71 @@
+"""What Ctrl-C, SIGTERM and SIGHUP do: stop the engine at once, or end the program."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(KeyboardInterrupt):  # noqa: N818 - an event, not a mistake
+    """A signal asked the program to end while no engine was at work."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Interruptible(Protocol):
+    """What a signal sets: ``mch_runtime.session.Interrupt``."""
+
+    def request(self) -> None: ...
+
+
+class Signals:
+    """Receives signals; ``received`` is the first one that came while an engine was at work."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._engine: Interruptible | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What shells report for a program ended by the signal that came, SIGINT if none did."""
+        return 128 + (self.received or signal.SIGINT)
+
+    def install(self) -> None:
+        """Take over the signals that the parent process did not ask us to ignore."""
+        for number in HANDLED:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+
+    def restore(self) -> None:
+        """Back to the system's own handlers: from now on a signal simply ends the process."""
+        for number in HANDLED:
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, signal.SIG_DFL)
+
+    @contextmanager
+    def guarding(self, engine: Interruptible) -> Iterator[None]:
+        """Signals ask ``engine`` to stop, so that what it has done so far is kept.
+
+        A second signal does not wait for it.
+        """
+        self._engine = engine
+        try:
+            yield
+        finally:
+            self._engine = None
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._engine is None:
+            raise Stopped(number)
+        if self.received is not None:
+            os._exit(128 + number)
+        self.received = number
+        self._engine.request()
