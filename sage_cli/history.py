@@ -97,11 +97,15 @@ class Log:
         try:
             self._db = _connect(path)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise _log_error(error, path) from error
-            self.moved = _move_aside(path)
-            _prepare(path, named=False)
-            self._db = _connect(path)
+            self._start_over(error)
+
+    def _start_over(self, error: sqlite3.DatabaseError) -> None:
+        """With an empty log if ``error`` says that this one is damaged; else raises FileError."""
+        if not _is_damage(error) or self.moved is not None:
+            raise _log_error(error, self.path) from error
+        self.moved = _move_aside(self.path)
+        _prepare(self.path, named=False)
+        self._db = _connect(self.path)
 
     def __enter__(self) -> Log:
         return self
@@ -116,12 +120,17 @@ class Log:
     def begin(self, question: str, model: str) -> str:
         """Store a question that is about to be answered; its id."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        values = (created, model, question)
         while True:
             identifier = new_id(time.time_ns() // 1_000_000, secrets.randbits(20))
             try:
-                self._write("INSERT INTO answers (id, created, model, question) VALUES (?, ?, ?, ?)", identifier, *values)
+                self._execute(
+                    "INSERT INTO answers (id, created, model, question) VALUES (?, ?, ?, ?)",
+                    (identifier, created, model, question),
+                )
             except sqlite3.IntegrityError:
+                continue
+            except sqlite3.DatabaseError as error:
+                self._start_over(error)
                 continue
             return identifier
 
@@ -166,7 +175,11 @@ class Log:
         return _entry(rows[0])
 
     def _write(self, statement: str, *values: object) -> None:
-        with _as_file_error(self.path), self._db:
+        with _as_file_error(self.path):
+            self._execute(statement, values)
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(statement, values)
 
@@ -178,7 +191,11 @@ class Log:
 def _entry(row: sqlite3.Row) -> Entry:
     fields = dict(row)
     stored = fields.pop("trace", None)
-    return Entry(**fields, trace=json.loads(stored) if stored else None)
+    try:
+        trace = json.loads(stored) if stored else None
+    except ValueError:
+        raise DataError(f"the stored answer {row['id']} is damaged") from None
+    return Entry(**fields, trace=trace)
 
 
 def _prepare(path: Path, *, named: bool) -> None:
@@ -251,8 +268,6 @@ def _move_aside(path: Path) -> Path:
 def _as_file_error(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.IntegrityError:
-        raise
     except sqlite3.Error as error:
         raise _log_error(error, path) from error
 
