@@ -66,7 +66,7 @@ def convert(
             inputs = [*checkpoint.shards, *(source / name for name in READ), *([head] if head else [])]
             _refuse_inputs(output, inputs)
             loaded = read_safetensors_head(head) if head else None
-            with atomic_output(output) as partial:
+            with atomic_output(output, expected_bytes=plan.nbytes) as partial:
                 write(plan, checkpoint, partial, progress)
                 base = _finish(partial, plan, loaded)
                 written = partial.stat().st_size

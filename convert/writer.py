@@ -64,10 +64,12 @@ def _write_header(plan: Plan, path: Path) -> None:
     for tensor in plan.tensors:
         shape, kind = tensor.stored.shape, tensor.ggml_type
         writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+    finally:
+        writer.close()
 
 
 def _encoded(tensor: PlannedTensor, checkpoint: Checkpoint) -> Iterator[NDArray[np.generic]]:

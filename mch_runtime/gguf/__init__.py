@@ -1,4 +1,4 @@
 """GGUF files: a bounded reader, and the guard that a file passes before llama.cpp sees it.
 
-``mch_runtime.gguf_file`` is the way in.
+Use them through ``mch_runtime.gguf_file``.
 """

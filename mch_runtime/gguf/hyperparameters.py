@@ -220,4 +220,3 @@ def _rotary(fields: _Fields, head_size: int, *, partial: bool) -> int:
     if fields.number("rope.dimension_count_swa", rotary) != rotary:
         fields.refuse("rope.dimension_count_swa", f"is not {rotary}, as in the other layers")
     return rotary
-

@@ -83,7 +83,7 @@ def read_gguf(source: int | bytes, *, offset: int = 0, length: int | None = None
     length: how many bytes belong to it, None for all there are. Raises ModelError, or OSError if
     reading fails.
     """
-    return _Parser(open_source(source, offset, length), offset).parse()
+    return _Parser(open_source(source, offset=offset, length=length), offset).parse()
 
 
 def read_tensor(source: int | bytes, gguf: GgufFile, name: str) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ def read_tensor(source: int | bytes, gguf: GgufFile, name: str) -> NDArray[np.fl
         raise KeyError(name)
     if info.type not in ("F32", "F16"):
         _refuse("tensor-type", f"the tensor {name} is {info.type}, not F32 or F16")
-    data = open_source(source, 0, None).read(info.offset, info.n_bytes)
+    data = open_source(source).read(info.offset, info.n_bytes)
     if len(data) != info.n_bytes:
         _refuse("truncated", f"the tensor {name} is cut off")
     stored = np.frombuffer(data, dtype="<f4" if info.type == "F32" else "<f2")

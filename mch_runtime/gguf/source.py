@@ -34,7 +34,7 @@ class _Bytes:
 
     def read(self, offset: int, count: int) -> bytes:
         begin = self._start + offset
-        return self._data[begin : begin + count]
+        return self._data[begin : begin + min(count, self.length - offset)]
 
 
 class _Descriptor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mch_runtime.errors import ResourceError
-from mch_runtime.gguf import GgufFile
+from mch_runtime.gguf_file import GgufFile
 
 OVERHEAD = 64 << 20
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mch_runtime.errors import DataError, UsageError
-from mch_runtime.gguf import GgufFile, open_checked
+from mch_runtime.gguf_file import GgufFile, open_checked
 from mch_runtime.llama import abi
 from mch_runtime.llama.probe_cache import ensure_probed
 

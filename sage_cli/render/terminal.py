@@ -1,0 +1,164 @@
+"""A trace as text for a terminal: marks, one line at the end, details, the whole of it.
+
+Everything returned is Rich ``Text`` of :func:`safe` text, so nothing the model wrote is obeyed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from mch_runtime.trace import Step, Trace
+from sage_cli.render.safe import one_line, safe
+
+GUTTER = 88  # the column that marks end at, however wide the terminal is
+SURE = 0.9
+LIKELY = 0.5
+_LONGEST_ANSWER = 40  # characters of an answer that the last line repeats
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """The few characters that are not ASCII where they can be."""
+
+    sure: str
+    likely: str
+    doubtful: str
+    dot: str
+    ellipsis: str
+
+
+UNICODE = Glyphs("●", "◐", "○", " · ", "…")
+ASCII = Glyphs("+", "~", "!", " | ", "...")
+
+
+def glyphs(*, unicode: bool) -> Glyphs:
+    return UNICODE if unicode else ASCII
+
+
+def style_of(confidence: float) -> str:
+    """green, yellow or red; the mark's shape says the same."""
+    return "green" if confidence >= SURE else "yellow" if confidence >= LIKELY else "red"
+
+
+def mark(confidence: float, signs: Glyphs) -> Text:
+    """``● 0.97``. Never 1.00 or 0.00: no measured confidence is certainty."""
+    shape = signs.sure if confidence >= SURE else signs.likely if confidence >= LIKELY else signs.doubtful
+    return Text(f"{shape} {_clamp(confidence):.2f}", style_of(confidence))
+
+
+def step_mark(step: Step, signs: Glyphs) -> Text:
+    """The probability that the step is valid; its mean log-probability where no head says so."""
+    valid = (step.confidence or {}).get("valid")
+    return mark(valid, signs) if valid is not None else Text(f"logp {step.logprob_mean:.2f}", "dim")
+
+
+def answer_mark(trace: Trace, signs: Glyphs) -> Text:
+    """The probability that the answer is right, or that it is not known."""
+    if trace.confidence is not None:
+        return mark(trace.confidence, signs)
+    return Text(f"logp {mean_logprob(trace):.2f}" if trace.steps and trace.model.head is None else "?", "dim")
+
+
+def at_gutter(text: Text, *, column: int, width: int) -> Text:
+    """``text`` with what moves it from ``column`` of a terminal ``width`` wide to the gutter.
+
+    Lines that leave no room are followed by two spaces, or by a line of its own.
+    """
+    length = cell_len(text.plain)
+    column = (column - 1) % width + 1 if column else 0
+    target = min(width, GUTTER) - length
+    if column + 2 <= target:
+        return Text(" " * (target - column)) + text
+    if column + 2 + length <= width:
+        return Text("  ") + text
+    return Text("\n" + " " * max(0, target)) + text
+
+
+def summary(trace: Trace, signs: Glyphs) -> Text:
+    """``27 · 97 % sure · 812 tokens/s · sage-pico Q8_0``"""
+    parts = []
+    if trace.answer is not None and len(trace.answer) <= _LONGEST_ANSWER:
+        parts.append(Text(one_line(trace.answer), "bold"))
+    parts.append(_certainty(trace))
+    if trace.finish_reason == "interrupted":
+        parts.append(Text("interrupted", "yellow"))
+    if trace.finish_reason == "length":
+        parts.append(Text(f"cut off after {trace.cost.generated_tokens} tokens", "yellow"))
+    parts.append(Text(f"{_rate(trace.cost.tokens_per_second)} tokens/s", "dim"))
+    parts.append(Text(one_line(f"{trace.model.name} {trace.model.quantization}".strip()), "dim"))
+    return Text(signs.dot, "dim").join(parts)
+
+
+def _certainty(trace: Trace) -> Text:
+    if trace.confidence is not None:
+        return Text(f"{_clamp(trace.confidence) * 100:.0f} % sure", style_of(trace.confidence))
+    if trace.model.head is None:
+        value = f": mean log-probability {mean_logprob(trace):.2f}" if trace.steps else ""
+        return Text(f"uncalibrated{value}", "dim")
+    raw = "" if trace.confidence_raw is None else f" (raw {trace.confidence_raw:.2f})"
+    return Text(f"confidence not known{raw}", "yellow")
+
+
+def mean_logprob(trace: Trace) -> float:
+    """Nats per token over all steps."""
+    tokens = sum(end - start for start, end in (step.tokens for step in trace.steps))
+    total = sum(step.logprob_mean * (step.tokens[1] - step.tokens[0]) for step in trace.steps)
+    return total / tokens if tokens else 0.0
+
+
+def details(trace: Trace, signs: Glyphs) -> Text:
+    """What ``-v`` adds below the last line: tokens, times, sampling, files."""
+    cost, seconds, how = trace.cost, trace.cost.seconds, trace.sampling
+    times = [("load", seconds.load), ("prefill", seconds.prefill), ("decode", seconds.decode)]
+    times += [(name, value) for name, value in (("head", seconds.head),) if value is not None]
+    greedy = f"top-k {how.top_k}, top-p {how.top_p:g}, min-p {how.min_p:g}, temperature {how.temperature:g}"
+    rows = [
+        ("tokens", f"{cost.prompt_tokens} read, {cost.generated_tokens} written"),
+        ("time", ", ".join(f"{name} {value:.3f} s" for name, value in times)),
+        ("sampling", f"{greedy if how.temperature else 'greedy'}, seed {trace.seed}"),
+        ("confidence", trace.confidence_basis or "not calibrated"),
+        ("model", trace.model.file),
+        ("head", trace.model.head or "none"),
+    ]
+    lines = [Text(f"{name:<11}", "dim") + Text(one_line(value)) for name, value in rows]
+    return Text("\n").join(lines)
+
+
+def whole(trace: Trace, signs: Glyphs, *, width: int) -> Text:
+    """The question, every step with its mark, and the last line."""
+    view = Text(safe(trace.question).strip() + "\n\n", "bold")
+    for text, step in _pieces(trace):
+        lines = safe(text).strip("\n")
+        if not lines.strip():
+            continue
+        view.append(lines)
+        last = lines.rpartition("\n")[2]
+        if step is trace.steps[-1] and text.rstrip().endswith(trace.answer_text.rstrip()):
+            view += at_gutter(answer_mark(trace, signs), column=cell_len(last), width=width)
+        elif step is not None:
+            view += at_gutter(step_mark(step, signs), column=cell_len(last), width=width)
+        view.append("\n")
+    return view + Text("\n") + summary(trace, signs)
+
+
+def _pieces(trace: Trace) -> list[tuple[str, Step | None]]:
+    """The text of each step in order; what lies between or behind steps has none."""
+    pieces: list[tuple[str, Step | None]] = []
+    rest = trace.text
+    for step in trace.steps:
+        before, found, after = rest.partition(step.text)
+        if found:
+            pieces += [(before, None), (step.text, step)]
+            rest = after
+    return [*pieces, (rest, None)]
+
+
+def _clamp(confidence: float) -> float:
+    return min(max(confidence, 0.01), 0.99)
+
+
+def _rate(tokens_per_second: float) -> str:
+    return f"{tokens_per_second:.0f}" if tokens_per_second >= 10 else f"{tokens_per_second:.1f}"
