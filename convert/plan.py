@@ -51,10 +51,9 @@ class PlannedTensor:
 
 @dataclass(frozen=True)
 class Plan:
-    """A GGUF to be; n_embd is the width of its hidden states."""
+    """A GGUF to be."""
 
     architecture: str
-    n_embd: int
     fields: tuple[Field, ...]
     tensors: tuple[PlannedTensor, ...]
 
@@ -89,7 +88,7 @@ def make_plan(
         *_hyper_parameters(architecture, params),
         *_vocabulary(vocabulary),
     ]
-    return Plan(architecture.name, params.embd, tuple(fields), tuple(tensors))
+    return Plan(architecture.name, tuple(fields), tuple(tensors))
 
 
 def _planned(

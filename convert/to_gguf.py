@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mch_runtime.atomic import atomic_output
-from mch_runtime.gguf_file import open_checked
-from mch_runtime.head.container import attach_in_place, check_fits, fingerprint, read_safetensors_head
 
 from convert.architectures import Architecture, find_architecture, read_hyper_parameters
 from convert.checkpoint import HEAD, INDEX, Checkpoint
@@ -18,7 +15,10 @@ from convert.json_file import read_json
 from convert.plan import OutType, Plan, make_plan
 from convert.tokenizer import CHAT_TEMPLATE, MAX_CONFIG_BYTES, read_vocabulary
 from convert.writer import BLOCK_ELEMENTS, Progress, write
+from mch_runtime.atomic import atomic_output
 from mch_runtime.errors import DataError, UsageError, file_error
+from mch_runtime.gguf_file import open_checked
+from mch_runtime.head.container import attach_in_place, fingerprint, read_safetensors_head
 from mch_runtime.head.spec import Head
 
 READ = (
@@ -68,7 +68,7 @@ def convert(
             loaded = read_safetensors_head(head) if head else None
             with atomic_output(output, expected_bytes=plan.nbytes) as partial:
                 write(plan, checkpoint, partial, progress)
-                base = _finish(partial, plan, loaded)
+                base = _finish(partial, loaded)
                 written = partial.stat().st_size
     except OSError as error:
         raise file_error(error, "convert to", output) from error
@@ -92,12 +92,11 @@ def _plan(checkpoint: Checkpoint, *, name: str, outtype: OutType) -> Plan:
     return make_plan(checkpoint, architecture, params, vocabulary, name=name, outtype=outtype)
 
 
-def _finish(path: Path, plan: Plan, head: Head | None) -> str:
+def _finish(path: Path, head: Head | None) -> str:
     """Guard what was written, put the head behind it if it fits; the base's fingerprint."""
     with open_checked(path) as (fd, gguf):
         base = fingerprint(fd, gguf)
     if head:
-        check_fits(head, architecture=plan.architecture, fingerprint=base, n_embd=plan.n_embd)
         attach_in_place(path, head)
     return base
 

@@ -100,9 +100,7 @@ class Engine:
                 on_text=listener.text,
                 on_step=listener.step,
             )
-            prefill, decode = write_fast(
-                self.session, prompt.token_ids, chain, on_prefill=observer.prefill
-            )
+            prefill, decode = write_fast(self.session, prompt.token_ids, chain, on_prefill=observer.prefill)
         listener.flush()
         raw = witness.answer_confidence("fast") if witness else None
         known = raw is not None and self._calibrated(options) and chain.finish_reason == "stop"
@@ -164,7 +162,9 @@ class Engine:
         try:
             prompt = make_prompt(self.session.vocabulary, self._dialect, messages, **self._tokens)
         except TemplateRefusedError as error:
-            raise DataError(f"{self.model.file}: {error}", hint="the model's chat template is refused") from error
+            raise DataError(
+                f"{self.model.file}: {error}", hint="the model's chat template is refused"
+            ) from error
         if len(prompt.token_ids) >= self.session.n_ctx:
             raise UsageError(
                 f"the question has {len(prompt.token_ids):,} tokens, the context holds {self.session.n_ctx:,}",

@@ -19,6 +19,7 @@ from mch_runtime.session import Block, Feed, FloatArray, Session
 from mch_runtime.statistics import FEATURES
 from mch_runtime.trace import ModelInfo
 
+
 @dataclass(frozen=True)
 class FittedHead:
     """The head that goes with a model, if any. fits False: forced on a base it was not made for."""

@@ -5,6 +5,8 @@ The head reads them beside the hidden state. Their names and order are stored wi
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +18,9 @@ LOGPROB_FLOOR = -8.0
 
 @dataclass(frozen=True, slots=True)
 class TokenStatistics:
-    """logprob: log P(token), nats. entropy: of the row, nats. margin: logprob minus the largest
-    log P among the other tokens; positive for the row's first choice."""
+    """logprob: log P(token), nats; entropy: of the row, nats; margin: logprob minus the largest log P
+    among the other tokens, positive for the row's first choice.
+    """
 
     logprob: float
     entropy: float
@@ -32,7 +35,7 @@ def token_statistics(row: FloatArray, token_id: int) -> TokenStatistics:
     shifted = row - np.float32(top)
     weights = np.exp(shifted)
     total = float(weights.sum(dtype=np.float64))
-    log_total = float(np.log(total))
+    log_total = math.log(total)
     # Entropy of softmax(x): log(sum exp x) - sum(p x), with x shifted by its maximum.
     # Logits of -inf weigh nothing; 0 * -inf would be nan.
     mean = float(np.dot(weights, np.maximum(shifted, np.float32(-1e4)))) / total
@@ -52,11 +55,11 @@ def _clipped(s: TokenStatistics) -> float:
 
 
 # What a head may ask for by name; the order is the head's.
-FEATURES = {
+FEATURES: dict[str, Callable[[TokenStatistics], float]] = {
     "logprob": _clipped,
-    "log_surprisal": lambda s: float(np.log(1e-3 - _clipped(s))) / 2,
+    "log_surprisal": lambda s: math.log(1e-3 - _clipped(s)) / 2,
     "entropy": lambda s: s.entropy,
-    "margin": lambda s: float(np.clip(s.margin, -30.0, 30.0)),
+    "margin": lambda s: max(-30.0, min(30.0, s.margin)),
 }
 FEATURE_NAMES = tuple(FEATURES)
 

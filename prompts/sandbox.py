@@ -12,7 +12,8 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LARGEST_TEMPLATE = 256 << 10
 LARGEST_TEXT = 64 << 20

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mch_runtime.atomic import atomic_output
-from mch_runtime.gguf_file import GgufFile, open_checked
-from mch_runtime.head.container import attach_in_place, check_fits, find_head, fingerprint
-
 from mch_runtime.errors import NativeError, UsageError, file_error
-from mch_runtime.head.spec import Head
+from mch_runtime.file_types import FILE_TYPES
+from mch_runtime.gguf_file import GgufFile, open_checked
+from mch_runtime.head.container import attach_in_place, find_head, fingerprint
 from mch_runtime.llama import abi
 from mch_runtime.llama.model import descriptor_path
 
+MAX_THREADS = 512
 UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
 
 # llama.cpp refuses to make these without an importance matrix: the result would be garbage.
@@ -54,6 +54,9 @@ def quantize(
     is then as it was.
     """
     type_name = _known_type(type_name)
+    threads = min(os.cpu_count() or 1, MAX_THREADS) if threads is None else threads
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"{threads} threads are out of range", hint=f"1 to {MAX_THREADS}")
     try:
         if output.exists() and source.exists() and output.samefile(source):
             raise UsageError(f"{output} is the source itself", hint="write to another file")
@@ -61,21 +64,20 @@ def quantize(
             _refuse_requantize(gguf, source, allowed=allow_requantize)
             before = os.fstat(fd).st_size
             base = fingerprint(fd, gguf)
-            found = find_head(source, fd, gguf, before, head_path=None)
-            head = found.head if found else None
-            if head:
-                _check_head(head, gguf, base)
+            found = find_head(source, fd, gguf, before)
+            if found and found.head:
+                check_belongs(found.head, fd, gguf)
             with atomic_output(output) as partial:
                 abi.quantize(
                     Path(descriptor_path(fd, source)),
                     partial,
                     type_name=type_name,
-                    threads=threads or os.cpu_count() or 1,
+                    threads=threads,
                     allow_requantize=allow_requantize,
                 )
                 _check_result(partial, base)
-                if head:
-                    attach_in_place(partial, head)
+                if found and found.head:
+                    attach_in_place(partial, found.data)
                 after = partial.stat().st_size
     except OSError as error:
         raise file_error(error, "quantize to", output) from error
@@ -83,14 +85,14 @@ def quantize(
         type_name=type_name,
         before_bytes=before,
         after_bytes=after,
-        head_carried=head is not None,
+        head_carried=bool(found and found.head),
         warnings=found.warnings if found else (),
     )
 
 
 def available_types() -> tuple[str, ...]:
     """The types that can be made, by the names people use."""
-    return tuple(name for name in abi.QUANTIZATION_TYPES if name not in NEED_IMPORTANCE)
+    return tuple(name for name in FILE_TYPES if name not in NEED_IMPORTANCE)
 
 
 def _known_type(type_name: str) -> str:
@@ -99,7 +101,7 @@ def _known_type(type_name: str) -> str:
         raise UsageError(
             f"{name} needs an importance matrix, which sage cannot make yet", hint=_listed(available_types())
         )
-    if name not in abi.QUANTIZATION_TYPES:
+    if name not in FILE_TYPES:
         raise UsageError(f"{type_name} is not a type of quantization", hint=_listed(available_types()))
     return name
 
@@ -115,13 +117,6 @@ def _refuse_requantize(gguf: GgufFile, source: Path, *, allowed: bool) -> None:
             f"{source.name} is quantized already ({', '.join(types)}), which would cost quality twice",
             hint="start from the F32, F16 or BF16 file, or allow it with --allow-requantize",
         )
-
-
-def _check_head(head: Head, gguf: GgufFile, base: str) -> None:
-    architecture = str(gguf.metadata["general.architecture"])
-    n_embd = gguf.metadata[f"{architecture}.embedding_length"]
-    assert isinstance(n_embd, int)  # the guard has checked it
-    check_fits(head, architecture=architecture, fingerprint=base, n_embd=n_embd)
 
 
 def _check_result(path: Path, base: str) -> None:

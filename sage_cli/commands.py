@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class SageCommand(Manual, TyperCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _convert_with(Coercion(), self.params)
+        self.options_metavar = "[OPTIONS]"
         self.allow_extra_args = True  # to say it in our words
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
@@ -72,12 +74,8 @@ def fold_options(args: Sequence[str], taking_value: Set[str]) -> list[str]:
             value = None if "=" in key else next(words, None)
             folded.append(key if value is None else f"{key}={value}")
         elif word in taking_value:
-            folded.extend(_take_one(words))
+            folded.extend(itertools.islice(words, 1))
     return [*folded, *words]
-
-
-def _take_one(words: Iterable[str]) -> list[str]:
-    return [word for word, _ in zip(words, range(1), strict=False)]
 
 
 class SageGroup(Manual, TyperGroup):
@@ -129,7 +127,8 @@ def _refuse_misspelled(word: str, commands: Iterable[str]) -> None:
     """A lone word that is nearly a command is a mistake more often than a question."""
     for name in difflib.get_close_matches(word, commands, n=1, cutoff=0.75):
         raise UsageError(
-            f"there is no command {word}; did you mean {name}?", hint=f"to ask it as a question: sage ask {word}"
+            f"there is no command {word}; did you mean {name}?",
+            hint=f"to ask it as a question: sage ask {word}",
         )
 
 

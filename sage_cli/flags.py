@@ -1,4 +1,4 @@
-"""Flags that mean the same in every command."""
+"""Flags, each with one meaning in every command that has it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 from sage_cli.console import ColorChoice
 from sage_cli.shell import Shell
 
-MODEL = "Model"
-GENERATION = "Generation"
-TRUST = "Confidence"
-DISPLAY = "Output"
+_MODEL = "Model"
+_GENERATION = "Generation"
+_TRUST = "Confidence"
+_DISPLAY = "Output"
 
 
 def _remember_color(ctx: typer.Context, value: ColorChoice) -> ColorChoice:
@@ -22,6 +22,138 @@ def _remember_color(ctx: typer.Context, value: ColorChoice) -> ColorChoice:
     return value
 
 
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="FILE",
+        help="GGUF file to use. Default: $SAGE_MODEL, else the embedded sage-pico.",
+        rich_help_panel=_MODEL,
+    ),
+]
+CtxSize = Annotated[
+    int | None,
+    typer.Option(
+        "--ctx-size",
+        metavar="N",
+        help="Tokens of context. Default: the model's own, at most 4096.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="Threads to compute with. Default: one per core.",
+        rich_help_panel=_MODEL,
+    ),
+]
+GpuLayers = Annotated[
+    int,
+    typer.Option(
+        "-ngl",
+        "--gpu-layers",
+        metavar="N",
+        min=-1,
+        help="Layers to put on the GPU, -1 for all. Default: 0.",
+        rich_help_panel=_MODEL,
+    ),
+]
+System = Annotated[
+    str,
+    typer.Option(
+        "-s",
+        "--system",
+        metavar="TEXT",
+        help="System prompt. The head was fitted without one: confidence is then not known.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "-n",
+        "--max-tokens",
+        metavar="N",
+        help="Stop after so many tokens. Default: when the context is full.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Seed of the sampler; matters above temperature 0 only. Default: drawn.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+SamplingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--option",
+        metavar="K=V",
+        help="A sampling option, also as -o K V; named below. May be repeated.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+NoStdin = Annotated[
+    bool, typer.Option("--no-stdin", help="Leave standard input alone.", rich_help_panel=_GENERATION)
+]
+Head = Annotated[
+    Path | None,
+    typer.Option(
+        "--head",
+        metavar="FILE",
+        help="Head to use instead of the one found with the model.",
+        rich_help_panel=_TRUST,
+    ),
+]
+NoHead = Annotated[bool, typer.Option("--no-head", help="Use no head.", rich_help_panel=_TRUST)]
+ForceHead = Annotated[
+    bool,
+    typer.Option(
+        "--force-head",
+        help="Use a head made for another model; confidence is then not known.",
+        rich_help_panel=_TRUST,
+    ),
+]
+FailUnder = Annotated[
+    float | None,
+    typer.Option(
+        "--fail-under",
+        metavar="P",
+        help="Exit with 3 if the confidence is under P (0 to 1) or not known.",
+        rich_help_panel=_TRUST,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=_DISPLAY)]
+NoStream = Annotated[
+    bool, typer.Option("--no-stream", help="Show everything at the end.", rich_help_panel=_DISPLAY)
+]
+NoLog = Annotated[
+    bool,
+    typer.Option("--no-log", help="Do not keep the answer; see sage logs.", rich_help_panel=_DISPLAY),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="Nothing but errors on standard error.", rich_help_panel=_DISPLAY),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", help="Add tokens, times and sampling.", rich_help_panel=_DISPLAY),
+]
+SafeOutput = Annotated[
+    bool,
+    typer.Option(
+        "--safe-output",
+        help="Make control characters visible in pipes too; on terminals they always are.",
+        rich_help_panel=_DISPLAY,
+    ),
+]
 Color = Annotated[
     ColorChoice,
     typer.Option(
@@ -29,19 +161,10 @@ Color = Annotated[
         metavar="WHEN",
         callback=_remember_color,
         is_eager=True,
-        help="auto, always or never. NO_COLOR wins over it, it wins over FORCE_COLOR. Default: auto.",
-        rich_help_panel=DISPLAY,
-    ),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=DISPLAY)
-]
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "-q", "--quiet", help="Nothing but errors on standard error.", rich_help_panel=DISPLAY
+        help="auto, always or never. NO_COLOR comes before it, FORCE_COLOR after. Default: auto.",
+        rich_help_panel=_DISPLAY,
     ),
 ]
 OutputFile = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write; never the input.")
+    Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write; never the input.")
 ]

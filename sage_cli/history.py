@@ -153,7 +153,10 @@ class Log:
 
     def latest(self, limit: int) -> list[Entry]:
         """The last entries, newest first, without their traces."""
-        return [_entry(row) for row in self._read(f"SELECT {_SUMMARY} FROM answers ORDER BY rowid DESC LIMIT ?", limit)]
+        return [
+            _entry(row)
+            for row in self._read(f"SELECT {_SUMMARY} FROM answers ORDER BY rowid DESC LIMIT ?", limit)
+        ]
 
     def find(self, prefix: str) -> Entry:
         """The entry whose id begins with ``prefix``; "" is the last one.
@@ -167,7 +170,8 @@ class Log:
             rows = self._read(f"{query} WHERE substr(id, 1, ?) = ? LIMIT 4", len(prefix), prefix.lower())
         if not rows:
             raise MissingInputError(
-                f"no answer {prefix} in the log" if prefix else "the log is empty", hint="sage logs lists them"
+                f"no answer {prefix} in the log" if prefix else "the log is empty",
+                hint="sage logs lists them",
             )
         if len(rows) > 1:
             several = ", ".join(row["id"] for row in rows)

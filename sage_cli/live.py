@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mch_runtime.trace import Step, Trace
 
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
-_CLEAR_LINE = "\r\x1b[2K"
+CLEAR_LINE = "\r\x1b[2K"
 _LONG_PROMPT = 512  # tokens; reading fewer takes no time worth telling
 
 
@@ -203,7 +203,9 @@ class PlainSteps(NoSteps):
     def _write(self, mark: Text) -> None:
         line, self._line = self._line.strip(), ""
         if line:
-            self._err.write(f"{safe(line) if self._make_safe else line}  {paint(mark, self._face)}".rstrip() + "\n")
+            self._err.write(
+                f"{safe(line) if self._make_safe else line}  {paint(mark, self._face)}".rstrip() + "\n"
+            )
 
 
 class LiveSteps(NoSteps):
@@ -225,7 +227,7 @@ class LiveSteps(NoSteps):
     def prefill(self, done: int, total: int) -> None:
         if self._face.color and total >= _LONG_PROMPT and done < total:
             status = Text(f"reading {done:,} of {total:,} tokens", "dim")
-            self._err.write(_CLEAR_LINE + paint(status, self._face))
+            self._err.write(CLEAR_LINE + paint(status, self._face))
             self._status = True
 
     def reasoning(self, text: str) -> None:
@@ -306,5 +308,5 @@ class LiveSteps(NoSteps):
 
     def _clear_status(self) -> None:
         if self._status:
-            self._err.write(_CLEAR_LINE)
+            self._err.write(CLEAR_LINE)
             self._status = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,7 +35,7 @@ def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     yield f"{_heading('Usage:', ctx)} {usage}"
     yield ""
-    yield from _prose(command.help, width)
+    yield from _prose(command.help, ctx, width)
     for title, rows in _sections(command, ctx):
         yield ""
         yield _heading(f"{title}:", ctx)
@@ -43,7 +43,7 @@ def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
             yield from _row(left, right, ctx, width)
     if command.epilog:
         yield ""
-        yield from _prose(command.epilog, width)
+        yield from _prose(command.epilog, ctx, width)
 
 
 def _sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:
@@ -84,7 +84,7 @@ def _left(param: Any) -> str:
 
 
 def _row(left: str, right: str, ctx: Context, width: int) -> Iterator[str]:
-    lines = textwrap.wrap(" ".join(right.split()), max(20, width - _INDENT - _LEFT)) or [""]
+    lines = _wrap(right, max(20, width - _INDENT - _LEFT)) or [""]
     indent = " " * _INDENT
     if len(left) > _LEFT - 2:
         yield f"{indent}{_term(left, ctx)}"
@@ -94,16 +94,21 @@ def _row(left: str, right: str, ctx: Context, width: int) -> Iterator[str]:
         yield " " * (_INDENT + _LEFT) + line
 
 
-def _prose(text: str | None, width: int) -> Iterable[str]:
-    """Paragraphs filled to ``width``; indented ones as they are."""
+def _prose(text: str | None, ctx: Context, width: int) -> Iterator[str]:
+    """Paragraphs filled to ``width``; those with indented lines as they are, their headings bold."""
     paragraphs = inspect.cleandoc(text or "").split("\n\n")
     for index, paragraph in enumerate(paragraphs):
         if index:
             yield ""
-        if paragraph.startswith(" "):
-            yield from paragraph.splitlines()
+        lines = paragraph.splitlines()
+        if any(line.startswith(" ") for line in lines):
+            yield from (_heading(line, ctx) if line.endswith(":") else line for line in lines)
         else:
-            yield from textwrap.wrap(" ".join(paragraph.split()), width)
+            yield from _wrap(paragraph, width)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def _heading(text: str, ctx: Context) -> str:

@@ -58,5 +58,6 @@ def _text(data: bytes, what: str) -> str:
 
 def _binary(what: str, byte: int, offset: int) -> DataError:
     return DataError(
-        f"{what} is not UTF-8 text: byte 0x{byte:02x} at offset {offset}", hint="sage reads text; convert it first"
+        f"{what} is not UTF-8 text: byte 0x{byte:02x} at offset {offset}",
+        hint="sage reads text; convert it first",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,9 +26,11 @@ steps, confidence and everything else go to standard error.
 """
 
 EPILOG = """
-Environment: SAGE_MODEL is the GGUF file to ask instead of the embedded sage-pico; SAGE_LOG the file
-that answers are kept in; SAGE_DEBUG=1 shows where an internal error happened; NO_COLOR and
-FORCE_COLOR do what they do elsewhere.
+Environment:
+  SAGE_MODEL                GGUF file to ask instead of the embedded sage-pico
+  SAGE_LOG                  file that answers are kept in; see sage logs path
+  SAGE_DEBUG=1              show where an internal error happened
+  NO_COLOR, FORCE_COLOR     never, always use colour
 """
 
 app = typer.Typer(
@@ -38,7 +40,7 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    subcommand_metavar="[COMMAND] …",
+    subcommand_metavar="[COMMAND | QUESTION] …",
     options_metavar="",
 )
 
@@ -99,13 +101,22 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     """Typer's errors in our form: a sentence, and where to look."""
     context = getattr(error, "ctx", None)
     see = f"see {context.command_path if context else NAME} --help"
+    missing = getattr(error, "param", None)
+    if missing is not None and not error.message:
+        return UsageError(f"{_name(missing)} is missing", hint=see)
     option = getattr(error, "option_name", None)
     if option is None:
         return UsageError(_sentence(error.format_message()), hint=see)
     if not hasattr(error, "possibilities"):
         return UsageError(f"{option} {_complaint(error.message)}", hint=see)
     meant = sorted(error.possibilities or ())
-    return UsageError(f"there is no option {option}", hint=f"did you mean {' or '.join(meant)}?" if meant else see)
+    return UsageError(
+        f"there is no option {option}", hint=f"did you mean {' or '.join(meant)}?" if meant else see
+    )
+
+
+def _name(param: Any) -> str:
+    return param.display_name_raw if param.param_type_name == "argument" else "/".join(param.opts)
 
 
 def _sentence(message: str) -> str:

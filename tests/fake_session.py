@@ -83,7 +83,6 @@ class FakeSession:
         self.vocabulary = FakeVocabulary()
         self.n_ctx = n_ctx
         self.logits: FloatArray | None = None
-        self.batches = 0
         self._replies = [(q.encode(), [*a.encode(), END]) for q, a in replies.items()]
         self._live: list[FakeBranch] = []
         self._interrupt = interrupt or Interrupt()
@@ -114,19 +113,10 @@ class FakeSession:
             raise ValueError("no such branch or length")
 
     def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
-        rows: list[tuple[int, int, FloatArray, FloatArray]] = []
-        if len({id(feed.branch) for feed in feeds}) < len(feeds):
-            raise ValueError("two feeds for one branch")
-        for index, feed in enumerate(feeds):
-            branch = feed.branch
-            if branch not in self._live or not 0 <= feed.first_output <= len(feed.token_ids):
-                raise ValueError("no such branch or output")
-            if not all(0 <= token < self.vocabulary.size for token in feed.token_ids):
-                raise ValueError("a token id is outside the vocabulary")
-            if branch.length + len(feed.token_ids) > self.n_ctx:
-                raise ResourceError("the context is full")
+        self._check_feeds(feeds)
         if self._interrupt.requested:
             raise Interrupted
+        rows: list[tuple[int, int, FloatArray, FloatArray]] = []
         for index, feed in enumerate(feeds):
             for offset, token in enumerate(feed.token_ids):
                 feed.branch.tokens.append(token)
@@ -134,11 +124,22 @@ class FakeSession:
                     rows.append((index, offset, *self._outputs(feed.branch.tokens)))
         if not rows:
             return
-        self.batches += 1
         self.logits = np.stack([row[2] for row in rows])
         places = np.array([row[:2] for row in rows], dtype=np.intp)
         read(Block(places[:, 0], places[:, 1], self.logits, np.stack([row[3] for row in rows])))
         self.logits = None
+
+    def _check_feeds(self, feeds: Sequence[Feed]) -> None:
+        if len({id(feed.branch) for feed in feeds}) < len(feeds):
+            raise ValueError("two feeds for one branch")
+        for feed in feeds:
+            self._check(feed.branch, 0)
+            if not 0 <= feed.first_output <= len(feed.token_ids):
+                raise ValueError("no such output")
+            if not all(0 <= token < self.vocabulary.size for token in feed.token_ids):
+                raise ValueError("a token id is outside the vocabulary")
+            if feed.branch.length + len(feed.token_ids) > self.n_ctx:
+                raise ResourceError("the context is full")
 
     def _outputs(self, tokens: list[int]) -> tuple[FloatArray, FloatArray]:
         digest = hashlib.sha256(repr(tokens).encode()).digest()
@@ -155,7 +156,9 @@ class FakeSession:
             if at < 0:
                 continue
             written = plain[at + len(question) :]
-            done = next((n for n in range(len(written), -1, -1) if list(written[-n:] if n else b"") == reply[:n]), 0)
+            done = next(
+                (n for n in range(len(written), -1, -1) if list(written[-n:] if n else b"") == reply[:n]), 0
+            )
             return reply[min(done, len(reply) - 1)]
         return END
 

@@ -7,16 +7,16 @@ import numpy as np
 from mch_runtime.head.spec import Calibrator, Head, HeadSpec, Probe, tensor_shapes
 
 
-def random_head(*, d: int = 24, width: int = 16, head_count: int = 2, seed: int = 0, **changes: object) -> Head:
+def random_head(
+    *, d: int = 24, width: int = 16, head_count: int = 2, seed: int = 0, **changes: object
+) -> Head:
     """A head with random weights; ``changes`` replace fields of its spec."""
     rng = np.random.default_rng(seed)
     fields: dict[str, object] = {
         "name": "random-mch",
         "base_architecture": "qwen2",
         "base_fingerprint": "0" * 64,
-        "probe": Probe(
-            token_ids=tuple(range(16)), state=rng.normal(size=d).astype(np.float32), cosine=0.9
-        ),
+        "probe": Probe(token_ids=tuple(range(16)), state=rng.normal(size=d).astype(np.float32), cosine=0.9),
         "embedding_length": d,
         "width": width,
         "head_count": head_count,
@@ -33,8 +33,7 @@ def random_head(*, d: int = 24, width: int = 16, head_count: int = 2, seed: int 
     }
     spec = HeadSpec(**(fields | changes))  # type: ignore[arg-type]
     tensors = {
-        name: (1.0 if name.endswith("norm.weight") else 0.0)
-        + rng.normal(0, 0.3, shape).astype(np.float32)
+        name: (1.0 if name.endswith("norm.weight") else 0.0) + rng.normal(0, 0.3, shape).astype(np.float32)
         for name, shape in tensor_shapes(spec).items()
     }
     return Head(spec, {name: np.asarray(value, dtype=np.float32) for name, value in tensors.items()})

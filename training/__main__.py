@@ -15,7 +15,9 @@ def main(argv: list[str] | None = None) -> None:
 
     def stage(name: str, text: str) -> argparse.ArgumentParser:
         sub = stages.add_parser(name, help=text, description=text)
-        sub.add_argument("--dir", type=Path, default=DEFAULT_DIR, help="working folder (default: %(default)s)")
+        sub.add_argument(
+            "--dir", type=Path, default=DEFAULT_DIR, help="working folder (default: %(default)s)"
+        )
         sub.add_argument("--seed", type=int, default=0)
         return sub
 
@@ -53,7 +55,9 @@ def _data(arguments: argparse.Namespace) -> None:
     corpus = build_corpus(curriculum, tokenizer, seed=arguments.seed, tokens=arguments.tokens, mix=mix)
     corpus.save(arguments.dir / "corpus.npz")
     (arguments.dir / "corpus.json").write_text(describe(curriculum, mix, seed=arguments.seed))
-    print(f"{len(corpus):,} examples, {len(corpus.token_ids):,} tokens, vocabulary {tokenizer.get_vocab_size()}")
+    print(
+        f"{len(corpus):,} examples, {len(corpus.token_ids):,} tokens, vocabulary {tokenizer.get_vocab_size()}"
+    )
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -133,7 +137,9 @@ def _head(arguments: argparse.Namespace) -> None:
 
     sets = [load(arguments.dir / f"traces-{name}.npz") for name in ("train", "held-out", "greedy")]
     config = FitConfig(width=arguments.width, seed=arguments.seed)
-    make_head(arguments.dir / "base-f32.gguf", *sets, config, arguments.dir / "sage-pico" / "head.safetensors")
+    make_head(
+        arguments.dir / "base-f32.gguf", *sets, config, arguments.dir / "sage-pico" / "head.safetensors"
+    )
 
 
 def _package(arguments: argparse.Namespace) -> None:

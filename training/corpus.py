@@ -62,7 +62,9 @@ def train_tokenizer(curriculum: Curriculum, *, seed: int, vocab_size: int, docum
         show_progress=False,
     )
     stream = problems(curriculum, split_name="train", seed=seed)
-    texts = (text for _, p in zip(range(documents), stream, strict=False) for text in (p.question, p.solution))
+    texts = (
+        text for _, p in zip(range(documents), stream, strict=False) for text in (p.question, p.solution)
+    )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     return tokenizer

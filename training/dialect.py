@@ -25,7 +25,6 @@ SYSTEM = "<|system|>"
 SPECIAL_TOKENS = (END, USER, ASSISTANT, INVERSE, SYSTEM)
 
 
-
 @dataclass(frozen=True)
 class Mix:
     """Shares of the kinds of example; what is left over is ``question``."""

@@ -33,7 +33,9 @@ def export(checkpoint: Path, tokenizer: Path, out: Path) -> None:
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
     _write(out / "config.json", _config(config, end_id))
     _write(out / "tokenizer_config.json", _tokenizer_config(config, template))
-    _write(out / "generation_config.json", {"do_sample": False, "eos_token_id": end_id, "pad_token_id": end_id})
+    _write(
+        out / "generation_config.json", {"do_sample": False, "eos_token_id": end_id, "pad_token_id": end_id}
+    )
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

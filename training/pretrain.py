@@ -70,7 +70,9 @@ def batches(corpus: Corpus, *, seed: int, batch_tokens: int) -> Iterator[list[np
         first = 0
         while first < len(indices):
             last = first
-            while last < len(indices) and (last + 1 - first) * _padded(lengths[indices[last]]) <= batch_tokens:
+            while (
+                last < len(indices) and (last + 1 - first) * _padded(lengths[indices[last]]) <= batch_tokens
+            ):
                 last += 1
             groups.append(indices[first : max(last, first + 1)])
             first = max(last, first + 1)
@@ -128,7 +130,9 @@ def _train(
     corpus = Corpus.load(corpus_path)
     model = Qwen2(model_config).to(device)
     optims = optimizers(model, config)
-    plan = [g for groups in batches(corpus, seed=config.seed, batch_tokens=config.batch_tokens) for g in groups]
+    plan = [
+        g for groups in batches(corpus, seed=config.seed, batch_tokens=config.batch_tokens) for g in groups
+    ]
     first = _resume(out, model, optims, device)
     began, seen = time.monotonic(), 0
     for step in range(first, len(plan)):
@@ -147,7 +151,11 @@ def _train(
             rate = seen / (time.monotonic() - began)
             left = (len(plan) - step - 1) / max(step + 1 - first, 1) * (time.monotonic() - began)
             record = {"step": step, "of": len(plan), "loss": round(loss / max(count, 1), 4)}
-            record |= {"norm": round(float(norm), 3), "tokens_per_second": round(rate), "minutes_left": round(left / 60, 1)}
+            record |= {
+                "norm": round(float(norm), 3),
+                "tokens_per_second": round(rate),
+                "minutes_left": round(left / 60, 1),
+            }
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\n")
         if rank == 0 and ((step + 1) % config.checkpoint_every == 0 or step == len(plan) - 1):
@@ -161,7 +169,9 @@ def _backward(model: Qwen2, token_ids: Tensor, targets: Tensor, world: int) -> t
     """Gradients of the mean loss over all processes; returns the summed loss and its token count."""
     if len(token_ids):
         logits = model(token_ids)
-        total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        total = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
         total.backward()
         sums = torch.tensor([float(total.detach()), float((targets != IGNORED).sum())])
     else:

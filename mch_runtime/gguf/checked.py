@@ -33,12 +33,13 @@ def open_checked(path: Path) -> Iterator[CheckedFile]:
     except OSError as error:
         raise file_error(error, "open", path) from error
     try:
-        yield CheckedFile(fd, _checked(fd, path))
+        yield CheckedFile(fd, check_open_file(fd, path))
     finally:
         os.close(fd)
 
 
-def _checked(fd: int, path: Path) -> GgufFile:
+def check_open_file(fd: int, path: Path) -> GgufFile:
+    """The header of an open file that must be a model. Raises as ``open_checked`` does."""
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):

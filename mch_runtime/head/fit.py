@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mch_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 CHANNELS = ("valid", "sound", "answer")
 
@@ -45,7 +45,7 @@ class TraceSet:
     def last_steps(self) -> NDArray[np.bool_]:
         """(n_steps,) whether a step is its chain's last."""
         following = np.append(self.step_chains[1:], -1)
-        return self.step_chains != following
+        return np.asarray(self.step_chains != following)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,9 @@ def fit(
             break
     network.load_state_dict(best[1])
     logits = step_logits(network, held_out, config.chains_per_batch)
-    scale, bias = zip(*(platt(logits[:, k], held_out.labels[:, k]) for k in range(len(CHANNELS))), strict=True)
+    scale, bias = zip(
+        *(platt(logits[:, k], held_out.labels[:, k]) for k in range(len(CHANNELS))), strict=True
+    )
     return FittedHead(
         tensors=network.named_tensors(), platt_scale=scale, platt_bias=bias, losses=tuple(losses)
     )
@@ -147,7 +149,7 @@ def build_network(d: int, n_statistics: int, config: FitConfig) -> Any:
             self.out_norm = nn.RMSNorm(p, config.rms_epsilon)
             self.confidence = nn.Linear(p, len(CHANNELS))
 
-        def forward(self, hidden: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        def forward(self, hidden: Tensor, features: Tensor) -> Tensor:
             x = self.inward(self.in_norm(hidden)) + self.stat(features)
             q, k, v = (self._heads(part(x)) for part in (self.attn_q, self.attn_k, self.attn_v))
             mixed = nn.functional.scaled_dot_product_attention(
@@ -156,10 +158,10 @@ def build_network(d: int, n_statistics: int, config: FitConfig) -> Any:
             y = x + self.attn_out(mixed.transpose(1, 2).flatten(2))
             return self.confidence(self.out_norm(y))
 
-        def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        def _heads(self, x: Tensor) -> Tensor:
             return x.unflatten(-1, (config.head_count, size)).transpose(1, 2)
 
-        def _rotated(self, x: torch.Tensor) -> torch.Tensor:
+        def _rotated(self, x: Tensor) -> Tensor:
             half = torch.arange(size // 2, dtype=torch.float64)
             angles = torch.arange(x.shape[2])[:, None] * config.rope_freq_base ** (-2.0 * half / size)
             cos, sin = angles.cos().float(), angles.sin().float()

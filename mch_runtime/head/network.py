@@ -44,7 +44,7 @@ class HeadRun:
         self._extend(x)
         y = x[-1] + self._attend(x[-1]) @ self._w["mch.attn_out.weight"].T
         z = self._norm(y, self._w["mch.out_norm.weight"])
-        return z @ self._w["mch.confidence.weight"].T + self._w["mch.confidence.bias"]
+        return np.asarray(z @ self._w["mch.confidence.weight"].T + self._w["mch.confidence.bias"])
 
     def calibrate(self, logits: FloatArray) -> FloatArray:
         """Confidences (K,): sigmoid(a * logit + b), with the Platt scaling stored with the head."""
@@ -53,13 +53,15 @@ class HeadRun:
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(scaled, -60.0, 60.0))), dtype=np.float32)
 
     def _norm(self, x: FloatArray, weight: FloatArray) -> FloatArray:
-        scale = np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(self.head.spec.rms_epsilon))
-        return x / scale * weight
+        scale = np.sqrt(
+            np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(self.head.spec.rms_epsilon)
+        )
+        return np.asarray(x / scale * weight)
 
     def _embed(self, hidden: FloatArray, features: FloatArray) -> FloatArray:
         normed = self._norm(hidden, self._w["mch.in_norm.weight"])
         projected = normed @ self._w["mch.in.weight"].T + features @ self._w["mch.stat.weight"].T
-        return projected + self._w["mch.in.bias"]
+        return np.asarray(projected + self._w["mch.in.bias"])
 
     def _extend(self, x: FloatArray) -> None:
         """Append keys and values of new tokens (n, p)."""
@@ -75,7 +77,7 @@ class HeadRun:
         scores = np.einsum("hk,thk->ht", query, self._keys) / np.float32(self._head_size**0.5)
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
-        return np.einsum("ht,thk->hk", weights, self._values).reshape(-1)
+        return np.asarray(np.einsum("ht,thk->hk", weights, self._values).reshape(-1))
 
     def _rotate(self, x: FloatArray, positions: np.ndarray[tuple[int], np.dtype[np.intp]]) -> FloatArray:
         """Rotary positions in halves on x (n, heads, head size)."""

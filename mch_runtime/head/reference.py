@@ -35,7 +35,9 @@ def channel_logits(
             values = [w["mch.attn_v.weight"][rows] @ xs[j] for j in range(end + 1)]
             total = sum(shares)
             for k in range(size):
-                mixed.append(sum(share * float(v[k]) for share, v in zip(shares, values, strict=True)) / total)
+                mixed.append(
+                    sum(share * float(v[k]) for share, v in zip(shares, values, strict=True)) / total
+                )
         y = xs[end] + w["mch.attn_out.weight"] @ np.array(mixed)
         z = _rms_norm(y, w["mch.out_norm.weight"], spec.rms_epsilon)
         result.append([float(value) for value in w["mch.confidence.weight"] @ z + w["mch.confidence.bias"]])

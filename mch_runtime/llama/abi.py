@@ -30,6 +30,7 @@ VERSION: str = llama_cpp.__version__
 _LOG_LEVEL_ERROR = 4
 _errors: deque[str] = deque(maxlen=8)
 
+
 def _keep_log(level: int, text: bytes, _user_data: object) -> None:
     """Keep llama.cpp's last errors for our messages; nothing of its log reaches the terminal."""
     try:
@@ -94,7 +95,9 @@ class ModelHandle:
         take_errors()
         pointer = C.llama_model_load_from_file(path.encode(), params)
         if not pointer:
-            raise ModelError(f"llama.cpp refuses the model: {take_errors() or 'no reason given'}", rule="load")
+            raise ModelError(
+                f"llama.cpp refuses the model: {take_errors() or 'no reason given'}", rule="load"
+            )
         self.pointer = pointer
         self._vocab = C.llama_model_get_vocab(pointer)
 
@@ -130,11 +133,9 @@ class ModelHandle:
         room = len(text) + 16
         for _ in range(2):
             tokens = (C.llama_token * room)()
-            count = C.llama_tokenize(
-                self._vocab, text, len(text), tokens, room, add_special, parse_special
-            )
+            count = C.llama_tokenize(self._vocab, text, len(text), tokens, room, add_special, parse_special)
             if count >= 0:
-                return tokens[:count]
+                return list(tokens[:count])
             room = -count
         raise NativeError("llama.cpp could not tokenize the text")
 
@@ -190,7 +191,7 @@ class ContextHandle:
         self._n_vocab = model.n_vocab
         self._n_embd = model.n_embd
         self._batch = _Batch(n_batch)
-        self._embeddings = False
+        self.outputs_all = False
 
         def asked_to_stop(_user_data: object) -> bool:
             try:
@@ -214,15 +215,15 @@ class ContextHandle:
         Returns the number of rows. Raises ResourceError, Interrupted or NativeError.
         """
         count = self._batch.fill(rows, outputs=outputs)
-        if outputs != self._embeddings:
+        if outputs != self.outputs_all:
             C.llama_set_embeddings(self.pointer, outputs)
-            self._embeddings = outputs
+            self.outputs_all = outputs
         code = C.llama_decode(self.pointer, self._batch.native(count))
         if code == 0:
             return count
         if code == 1:
             raise ResourceError("the context is full", hint="use a larger --ctx-size or a shorter question")
-        if code == 2:  # noqa: PLR2004 - llama.h: aborted
+        if code == 2:  # llama.h: aborted
             raise Interrupted
         raise NativeError(f"llama.cpp could not decode (code {code}): {take_errors() or 'no reason given'}")
 
@@ -326,4 +327,4 @@ def quantize(
     take_errors()
     code = C.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
     if code != 0:
-        raise NativeError(f"llama.cpp could not quantize {source.name}: {take_errors() or f'code {code}'}")
+        raise NativeError(f"llama.cpp could not quantize the model: {take_errors() or f'code {code}'}")

@@ -12,7 +12,7 @@ from mch_runtime.errors import Interrupted, ResourceError, UsageError
 from mch_runtime.llama import abi, memory
 from mch_runtime.llama.model import LlamaModel, LlamaVocabulary
 from mch_runtime.options import EngineOptions, SamplingOptions
-from mch_runtime.session import Block, Feed, Interrupt, Reader
+from mch_runtime.session import Block, Branch, Feed, Interrupt, Reader
 
 DEFAULT_CTX = 4096
 N_BATCH = 512
@@ -68,31 +68,35 @@ class LlamaSession:
             self._free.append(branch.sequence_id)
 
     @contextmanager
-    def fork(self, parent: LlamaBranch, *, length: int | None = None) -> Iterator[LlamaBranch]:
+    def fork(self, parent: Branch, *, length: int | None = None) -> Iterator[LlamaBranch]:
         length = parent.length if length is None else length
-        self._check(parent, length)
+        own = self._own(parent, length)
         with self.branch() as child:
             if length:
-                self.handle.copy_sequence(parent.sequence_id, child.sequence_id, length)
+                self.handle.copy_sequence(own.sequence_id, child.sequence_id, length)
             child.length = length
             yield child
 
-    def truncate(self, branch: LlamaBranch, length: int) -> None:
-        self._check(branch, length)
-        self.handle.remove(branch.sequence_id, length)
-        branch.length = length
+    def truncate(self, branch: Branch, length: int) -> None:
+        own = self._own(branch, length)
+        self.handle.remove(own.sequence_id, length)
+        own.length = length
 
-    def _check(self, branch: LlamaBranch, length: int) -> None:
-        if branch not in self._live:
-            raise ValueError("the branch has been released")
+    def _own(self, branch: Branch, length: int) -> LlamaBranch:
+        """The branch as ours; ValueError if it was released or is shorter than ``length``."""
+        if not isinstance(branch, LlamaBranch) or branch not in self._live:
+            raise ValueError("the branch is not one of this session's")
         if not 0 <= length <= branch.length:
             raise ValueError(f"length {length} is outside the branch of {branch.length}")
+        return branch
 
     def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
         """Silent tokens first, then the tokens with outputs; every batch full of both kinds' own."""
         branches = self._branches(feeds)
         silent = [(f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output)]
-        spoken = [(f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output, len(feed.token_ids))]
+        spoken = [
+            (f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output, len(feed.token_ids))
+        ]
         try:
             for first in range(0, len(silent), N_BATCH):
                 self._batch(feeds, branches, silent[first : first + N_BATCH], outputs=False)
@@ -113,9 +117,7 @@ class LlamaSession:
         """The branches of the feeds, once everything llama.cpp trusts has been checked."""
         seen: list[LlamaBranch] = []
         for feed in feeds:
-            branch = feed.branch
-            if not isinstance(branch, LlamaBranch) or branch not in self._live:
-                raise ValueError("the branch is not one of this session's")
+            branch = self._own(feed.branch, 0)
             if branch in seen:
                 raise ValueError("two feeds for one branch")
             seen.append(branch)
@@ -131,7 +133,12 @@ class LlamaSession:
         return seen
 
     def _batch(
-        self, feeds: Sequence[Feed], branches: list[LlamaBranch], part: list[tuple[int, int]], *, outputs: bool
+        self,
+        feeds: Sequence[Feed],
+        branches: list[LlamaBranch],
+        part: list[tuple[int, int]],
+        *,
+        outputs: bool,
     ) -> int:
         rows: list[tuple[int, int, int]] = []
         lengths: dict[LlamaBranch, int] = {}

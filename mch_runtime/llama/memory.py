@@ -16,7 +16,8 @@ def kv_bytes(gguf: GgufFile, *, n_ctx: int, element_bytes: int) -> int:
 
     def number(name: str, default: int = 0) -> int:
         value = gguf.metadata.get(f"{architecture}.{name}", default)
-        return max(value) if isinstance(value, (list, tuple)) else int(str(value))
+        per_layer = value if isinstance(value, tuple) else (value,)
+        return max(int(item) for item in per_layer)
 
     heads = number("attention.head_count")
     kv_heads = number("attention.head_count_kv", heads)

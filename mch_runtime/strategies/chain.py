@@ -89,7 +89,7 @@ class Chain:
             self._stop("stop")
         elif len(self.token_ids) >= self._max_tokens:
             self._stop("length")
-        if self.finish_reason is not None or self._delimiter in self._step_text:
+        if self.finish_reason is not None or self._delimiter in self._step_text.lstrip():
             self._close_step(judged=True)
 
     def _stop(self, reason: FinishReason) -> None:

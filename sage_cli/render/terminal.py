@@ -5,12 +5,16 @@ Everything returned is Rich ``Text`` of :func:`safe` text, so nothing the model 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 
 from mch_runtime.trace import Step, Trace
+from sage_cli.history import Entry
 from sage_cli.render.safe import one_line, safe
 
 GUTTER = 88  # the column that marks end at, however wide the terminal is
@@ -80,7 +84,7 @@ def at_gutter(text: Text, *, column: int, width: int) -> Text:
 def summary(trace: Trace, signs: Glyphs) -> Text:
     """``27 · 97 % sure · 812 tokens/s · sage-pico Q8_0``"""
     parts = []
-    if trace.answer is not None and len(trace.answer) <= _LONGEST_ANSWER:
+    if trace.answer is not None and len(trace.answer) <= _LONGEST_ANSWER and "\n" not in trace.answer:
         parts.append(Text(one_line(trace.answer), "bold"))
     parts.append(_certainty(trace))
     if trace.finish_reason == "interrupted":
@@ -109,7 +113,7 @@ def mean_logprob(trace: Trace) -> float:
     return total / tokens if tokens else 0.0
 
 
-def details(trace: Trace, signs: Glyphs) -> Text:
+def details(trace: Trace) -> Text:
     """What ``-v`` adds below the last line: tokens, times, sampling, files."""
     cost, seconds, how = trace.cost, trace.cost.seconds, trace.sampling
     times = [("load", seconds.load), ("prefill", seconds.prefill), ("decode", seconds.decode)]
@@ -142,6 +146,35 @@ def whole(trace: Trace, signs: Glyphs, *, width: int) -> Text:
             view += at_gutter(step_mark(step, signs), column=cell_len(last), width=width)
         view.append("\n")
     return view + Text("\n") + summary(trace, signs)
+
+
+def answers_table(entries: Iterable[Entry], *, unicode: bool) -> Table:
+    """Logged answers: id, time, confidence, answer, question."""
+    signs = glyphs(unicode=unicode)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    for name, style in (("ID", "cyan"), ("WHEN", "dim"), ("", None), ("ANSWER", None)):
+        table.add_column(name, style=style, no_wrap=True, overflow="ellipsis", max_width=_LONGEST_ANSWER)
+    table.add_column("QUESTION", no_wrap=True, overflow="ellipsis", ratio=1)
+    for entry in entries:
+        sure = mark(entry.confidence, signs) if entry.confidence is not None else Text("")
+        cells = (Text(entry.id), Text(_local(entry.created)), sure, _outcome(entry), Text(one_line(entry.question)))
+        table.add_row(*cells)
+    return table
+
+
+def _outcome(entry: Entry) -> Text:
+    if entry.answer is not None:
+        return Text(one_line(entry.answer))
+    reasons = {None: "never finished", "failed": "refused", "interrupted": "interrupted"}
+    return Text(reasons.get(entry.finish_reason, "no answer"), "yellow")
+
+
+def _local(created: str) -> str:
+    """The user's own time to the minute; what is not a time as it is."""
+    try:
+        return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return one_line(created)
 
 
 def _pieces(trace: Trace) -> list[tuple[str, Step | None]]:

@@ -40,7 +40,9 @@ def test_parts(text: str, dialect: Dialect, reasoning: str, answer: str) -> None
     assert split(list(text), dialect) == {"reasoning": reasoning, "answer": answer}
 
 
-@given(st.lists(st.sampled_from(["<think>", "</think>", "<", "th", "Answer:", "Ans", "\n", "x", " "])), st.data())
+@given(
+    st.lists(st.sampled_from(["<think>", "</think>", "<", "th", "Answer:", "Ans", "\n", "x", " "])), st.data()
+)
 def test_cutting_does_not_matter(words: list[str], data: st.DataObject) -> None:
     text = "".join(words)
     for dialect in (PICO, THINK):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mch_runtime.engine import Engine
@@ -25,19 +27,21 @@ class Listener:
     def __init__(self) -> None:
         self.parts: dict[str, str] = {"reasoning": "", "answer": ""}
         self.steps: list[Step] = []
-        self.on_step = lambda _step: None
+        self.on_text: Callable[[str], None] = lambda _text: None
 
     def prefill(self, done: int, total: int) -> None: ...
 
     def text(self, text: str, part: Part) -> None:
         self.parts[part] += text
+        self.on_text(text)
 
     def step(self, step: Step) -> None:
         self.steps.append(step)
-        self.on_step(step)
 
 
-def engine(*, head: Head | None = None, n_ctx: int = 512, interrupt: Interrupt | None = None, fits: bool = True) -> Engine:
+def engine(
+    *, head: Head | None = None, n_ctx: int = 512, interrupt: Interrupt | None = None, fits: bool = True
+) -> Engine:
     session = FakeSession({QUESTION: REPLY}, n_ctx=n_ctx, interrupt=interrupt)
     return Engine(session, model=INFO, dialect=shipped()["sage-pico"], head=head, head_fits=fits)
 
@@ -83,7 +87,9 @@ def test_with_a_head_every_step_is_judged() -> None:
 @pytest.mark.parametrize("why", ["system", "template", "base", "length"])
 def test_confidence_is_null_where_calibration_does_not_hold(why: str) -> None:
     head = pico_head() if why != "template" else random_head(d=FakeSession.n_embd, template="0" * 64)
-    options: dict[str, object] = {"system": {"system": "Be brief."}, "length": {"max_tokens": 12}}.get(why, {})  # type: ignore[assignment]
+    options: dict[str, object] = {"system": {"system": "Be brief."}, "length": {"max_tokens": 12}}.get(
+        why, {}
+    )  # type: ignore[assignment]
     trace = ask(engine(head=head, fits=why != "base"), **options)
     assert trace.confidence is None
     assert trace.confidence_basis is None
@@ -118,7 +124,7 @@ def test_an_empty_question_is_refused(question: str) -> None:
 
 def test_an_interrupt_keeps_what_was_written() -> None:
     interrupt, listener = Interrupt(), Listener()
-    listener.on_step = lambda _step: interrupt.request()
+    listener.on_text = lambda text: interrupt.request() if text == "g" else None
     trace = ask(engine(head=pico_head(), interrupt=interrupt), listener)
     assert trace.finish_reason == "interrupted"
     assert REPLY.startswith(trace.text)

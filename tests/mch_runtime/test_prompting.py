@@ -11,7 +11,9 @@ from tests.fake_session import SPECIALS, FakeVocabulary
 
 vocabulary = FakeVocabulary()
 hostile = st.lists(
-    st.sampled_from([*SPECIALS, "<|", "|>", "<", ">", "end", "think", "/", "<<|end|>", "<th<think>ink>", SENTINEL])
+    st.sampled_from(
+        [*SPECIALS, "<|", "|>", "<", ">", "end", "think", "/", "<<|end|>", "<th<think>ink>", SENTINEL]
+    )
     | st.text(max_size=3)
 ).map("".join)
 

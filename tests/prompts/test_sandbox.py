@@ -50,9 +50,10 @@ HOSTILE = [
 @pytest.mark.parametrize("template", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_templates_are_refused_or_harmless(template: str) -> None:
     try:
-        assert len(render(template, MESSAGES)) < 1 << 20
-    except TemplateRefusedError as error:
-        assert str(error)
+        text = render(template, MESSAGES)
+    except TemplateRefusedError:
+        return
+    assert len(text) < 1 << 20
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,15 @@ def test_mistakes(problem: Problem, old: str, new: str, reasons: list[str], answ
 
 
 def test_an_error_carried_on_consistently_is_valid_but_not_sound(problem: Problem) -> None:
-    chain = CHAIN.replace("4 + 3 = 7", "4 + 3 = 8").replace("7 * 2 = 14", "8 * 2 = 16").replace(": 14", ": 16")
+    chain = (
+        CHAIN.replace("4 + 3 = 7", "4 + 3 = 8").replace("7 * 2 = 14", "8 * 2 = 16").replace(": 14", ": 16")
+    )
     labels = family.judge(problem, chain.splitlines())
-    assert [(step.valid, step.sound) for step in labels.steps] == [(False, False), (True, False), (True, False)]
+    assert [(step.valid, step.sound) for step in labels.steps] == [
+        (False, False),
+        (True, False),
+        (True, False),
+    ]
     assert not labels.answer
 
 

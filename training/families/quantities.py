@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from training.problems import (
@@ -205,7 +206,7 @@ def _content(rng: Random, steps: int) -> Content:
         value = rng.randint(2, 30)
         facts = [Fact(people[0], "is", value)]
         values = [value]
-        for before, name in zip(people, people[1:], strict=False):
+        for before, name in pairwise(people):
             link = _link(rng, values[-1])
             if link is None:
                 break

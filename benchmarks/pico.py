@@ -1,0 +1,136 @@
+"""The embedded model on held-out problems, through llama.cpp and the numpy head as users get them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mch_runtime.head.fit import CHANNELS
+from mch_runtime.head.network import HeadRun
+from mch_runtime.head.spec import Head
+from mch_runtime.llama.context import open_session
+from mch_runtime.llama.model import open_model
+from mch_runtime.loading import fit_head
+from mch_runtime.options import EngineOptions, SamplingOptions
+from mch_runtime.session import Interrupt, Session
+from sage_cli import assets
+from training.corpus import Curriculum, problems
+from training.traces import Sampled, sample
+
+ROWS = 64
+
+
+@contextmanager
+def shipped_model(path: Path | None = None) -> Iterator[tuple[Session, Head]]:
+    """A session on a GGUF with head (the embedded one) with room for ROWS chains."""
+    options = EngineOptions(model=path or assets.DEFAULT_MODEL, max_sequences=ROWS, ctx_size=256 * ROWS)
+    with open_model(options.model) as model, open_session(model, options, Interrupt()) as session:
+        found = fit_head(model, session, options)
+        assert found.head is not None
+        yield session, found.head
+
+
+def chains(
+    session: Session,
+    *,
+    count: int,
+    per_problem: int,
+    temperature: float,
+    seed: int,
+    unseen_wording: bool = False,
+) -> Iterator[Sampled]:
+    """Chains for ``count`` problems of the test split, none of them twice."""
+    sampling = SamplingOptions(temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+    stream = _distinct(problems(Curriculum(), split_name="test", seed=seed, unseen_wording=unseen_wording))
+    chosen = islice(stream, count)
+    yield from sample(session, chosen, count=count, chains=per_problem, sampling=sampling, rows=ROWS)
+
+
+def _distinct(stream: Iterator) -> Iterator:
+    seen: set[str] = set()
+    for problem in stream:
+        if problem.question not in seen:
+            seen.add(problem.question)
+            yield problem
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What head and log-probabilities say of steps and chains, with the truth.
+
+    steps: (n, 3) calibrated channels; step_labels (n, 3); is_answer (n,); step_logprob_mean and
+    step_logprob_min (n,); step_chain (n,); chain_problem (m,); chain_answer (m,) labels;
+    chain_confidence, chain_logprob_mean, chain_logprob_min (m,).
+    """
+
+    steps: np.ndarray
+    step_labels: np.ndarray
+    is_answer: np.ndarray
+    step_logprob_mean: np.ndarray
+    step_logprob_min: np.ndarray
+    step_chain: np.ndarray
+    chain_problem: np.ndarray
+    chain_answer: np.ndarray
+    chain_confidence: np.ndarray
+    chain_logprob_mean: np.ndarray
+    chain_logprob_min: np.ndarray
+
+
+def score(head: Head, sampled: Iterator[Sampled]) -> Scores:
+    """Run the numpy head over recorded chains."""
+    step_rows: list[tuple[float, ...]] = []
+    confidences: list[np.ndarray] = []
+    chain_rows: list[tuple[float, ...]] = []
+    for index, one in enumerate(sampled):
+        run = HeadRun(head)
+        ends = dict(zip(one.recorder.step_ends, range(len(one.labels.steps)), strict=True))
+        channels = np.full(len(CHANNELS), np.nan)
+        for place, (hidden, features) in enumerate(
+            zip(one.recorder.hidden, one.recorder.features, strict=True)
+        ):
+            run.push(hidden.astype(np.float32), features)
+            if place in ends:
+                channels = run.calibrate(run.logits()).astype(np.float64)
+                confidences.append(channels)
+                label, step = one.labels.steps[ends[place]], one.chain.steps[ends[place]]
+                step_rows.append(
+                    (
+                        index,
+                        label.valid,
+                        label.sound,
+                        one.labels.answer,
+                        label.is_answer,
+                        step.logprob_mean,
+                        step.logprob_min,
+                    )
+                )
+        lengths = np.array([step.tokens[1] - step.tokens[0] for step in one.chain.steps])
+        means = np.array([step.logprob_mean for step in one.chain.steps])
+        chain_rows.append(
+            (
+                one.problem_index,
+                one.labels.answer,
+                channels[CHANNELS.index("answer")],
+                float((means * lengths).sum() / lengths.sum()),
+                min(s.logprob_min for s in one.chain.steps),
+            )
+        )
+    steps, whole = np.array(step_rows, dtype=np.float64), np.array(chain_rows, dtype=np.float64)
+    return Scores(
+        steps=np.array(confidences),
+        step_labels=steps[:, 1:4],
+        is_answer=steps[:, 4] > 0,
+        step_logprob_mean=steps[:, 5],
+        step_logprob_min=steps[:, 6],
+        step_chain=steps[:, 0].astype(np.int64),
+        chain_problem=whole[:, 0].astype(np.int64),
+        chain_answer=whole[:, 1],
+        chain_confidence=whole[:, 2],
+        chain_logprob_mean=whole[:, 3],
+        chain_logprob_min=whole[:, 4],
+    )

@@ -1,0 +1,126 @@
+"""``python -m benchmarks.speed``: sage's decoding beside llama-cpp-python's own loop, in one run.
+
+Each round decodes the same number of greedy tokens after the same prompt in three ways, in turn:
+llama-cpp-python's low-level API with nothing measured, sage without a head, sage with its head.
+Ratios are formed round by round, so that a machine whose speed drifts does not matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+
+import llama_cpp.llama_cpp as native
+import numpy as np
+
+from benchmarks.record import print_table, write_record
+from mch_runtime.head.spec import Head
+from mch_runtime.head.witness import HeadWitness
+from mch_runtime.llama.context import LlamaSession, open_session
+from mch_runtime.llama.model import open_model
+from mch_runtime.loading import fit_head
+from mch_runtime.options import EngineOptions, SamplingOptions
+from mch_runtime.session import Interrupt
+from mch_runtime.strategies.chain import Chain, start_chains, write_chains
+from sage_cli import assets
+
+PROMPT = list(range(1, 33))
+
+
+def main() -> None:
+    """Measure, print and record."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--model", type=Path, default=assets.DEFAULT_MODEL)
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    options = EngineOptions(model=arguments.model, ctx_size=1024, threads=arguments.threads)
+    with open_model(options.model) as model, open_session(model, options, Interrupt()) as session:
+        head = fit_head(model, session, options).head
+        ways: dict[str, Callable[[], None]] = {
+            "bare loop": lambda: _bare(session, arguments.tokens),
+            "sage, no head": lambda: _sage(session, None, arguments.tokens),
+        }
+        if head is not None:
+            ways["sage with head"] = lambda: _sage(session, head, arguments.tokens)
+        rates = _measure(ways, arguments.rounds, arguments.tokens)
+    bare = rates["bare loop"]
+    results = {"model": arguments.model.name, "tokens": arguments.tokens, "rounds": arguments.rounds}
+    rows, figures = [], {}
+    for name, rate in rates.items():
+        low, middle, high = np.quantile(rate / bare, [0.25, 0.5, 0.75])
+        rows.append([name, f"{np.median(rate):.0f}", f"{middle:.2f} [{low:.2f}, {high:.2f}]"])
+        figures[name] = {
+            "tokens_per_second": round(float(np.median(rate)), 1),
+            "ratio": {"median": round(middle, 3), "q25": round(low, 3), "q75": round(high, 3)},
+        }
+    print_table("Decoding one sequence", ["way", "tokens/s", "ratio to the bare loop, quartiles"], rows)
+    print(f"\nrecord: {write_record('speed', results | {'threads': arguments.threads, 'ways': figures})}")
+
+
+def _measure(ways: dict[str, Callable[[], None]], rounds: int, tokens: int) -> dict[str, np.ndarray]:
+    for way in ways.values():
+        way()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            began = perf_counter()
+            way()
+            seconds[name].append(perf_counter() - began)
+    return {name: tokens / np.array(values) for name, values in seconds.items()}
+
+
+def _bare(session: LlamaSession, tokens: int) -> None:
+    """What a few lines of ctypes do: one token a batch, greedy, through llama.cpp's sampler."""
+    context = session.handle.pointer
+    memory = native.llama_get_memory(context)
+    native.llama_memory_seq_rm(memory, 0, 0, -1)
+    native.llama_set_embeddings(context, False)  # noqa: FBT003 - llama.cpp's own signature
+    sampler = native.llama_sampler_init_greedy()
+    batch = native.llama_batch_init(len(PROMPT), 0, 1)
+    try:
+        _fill(batch, PROMPT, 0)
+        for position in range(len(PROMPT), len(PROMPT) + tokens):
+            assert native.llama_decode(context, batch) == 0
+            _fill(batch, [native.llama_sampler_sample(sampler, context, -1)], position)
+    finally:
+        native.llama_batch_free(batch)
+        native.llama_sampler_free(sampler)
+        native.llama_memory_seq_rm(memory, 0, 0, -1)
+        native.llama_set_embeddings(context, session.handle.outputs_all)
+
+
+def _fill(batch: native.llama_batch, token_ids: list[int], first: int) -> None:
+    batch.n_tokens = len(token_ids)
+    for i, token_id in enumerate(token_ids):
+        batch.token[i] = token_id
+        batch.pos[i] = first + i
+        batch.n_seq_id[i] = 1
+        batch.seq_id[i][0] = 0
+        batch.logits[i] = i == len(token_ids) - 1
+
+
+def _sage(session: LlamaSession, head: Head | None, tokens: int) -> None:
+    witness = HeadWitness(head, calibrated=True) if head is not None else None
+    with ExitStack() as stack:
+        sampler = stack.enter_context(session.sampler(SamplingOptions(), seed=0))
+        chain = Chain(_Endless(session), sampler, max_tokens=tokens, witness=witness)
+        write_chains(session, start_chains(session, stack, [(PROMPT, [chain])]))
+
+
+class _Endless:
+    """A vocabulary in which no token ends an answer, so that every way writes as many tokens."""
+
+    def __init__(self, session: LlamaSession) -> None:
+        self.piece = session.vocabulary.piece
+
+    def is_end(self, token_id: int) -> bool:
+        return False
+
+
+if __name__ == "__main__":
+    main()

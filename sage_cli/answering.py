@@ -1,0 +1,197 @@
+"""One answer from start to end: engine, log, display, exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from mch_runtime.errors import SageError, UsageError
+from mch_runtime.observer import Observer, SilentObserver
+from mch_runtime.options import AskOptions, EngineOptions
+from mch_runtime.session import Interrupt
+from mch_runtime.trace import ModelInfo, Trace
+from mch_runtime.wire import to_wire
+from sage_cli.console import same_terminal
+from sage_cli.history import Log, log_path
+from sage_cli.live import CLEAR_LINE, AnswerStream, LiveSteps, NoSteps, PlainSteps, Recorder, Relay, Steps
+from sage_cli.paint import paint
+from sage_cli.render.safe import one_line
+from sage_cli.render.terminal import details, glyphs, summary
+from sage_cli.shell import Asking, Shell
+
+EXIT_LOW_CONFIDENCE = 3
+_SLOW_TO_LOAD = 256 * 1024 * 1024  # bytes; smaller models are there before a line could be read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """How an answer is shown, whether it is kept, and how sure is sure enough (None: does not matter)."""
+
+    as_json: bool
+    stream: bool
+    log: bool
+    quiet: bool
+    verbose: bool
+    make_safe: bool
+    fail_under: float | None
+
+
+def answer(shell: Shell, question: str, engine: EngineOptions, options: AskOptions, display: Display) -> int:
+    """Ask, show, keep; the exit code. Raises SageError, and BrokenPipeError if nobody reads."""
+    interrupt = Interrupt()
+    view = _View(shell, display, interrupt)
+    record = _Record(shell, display)
+    with shell.signals.guarding(interrupt):
+        with view.loading(engine.model):
+            opening = shell.open_engine(engine, interrupt=interrupt)
+        with opening as opened:
+            _check_head(opened, display)
+            view.notices(opened)
+            with record.of(question, opened.model):
+                trace = opened.ask(question, options, observer=view.observer)
+                record.complete(trace)
+    view.finish(trace)
+    if shell.signals.received is not None:
+        return shell.signals.exit_code
+    return _exit_code(shell, trace, display)
+
+
+def _check_head(engine: Asking, display: Display) -> None:
+    if display.fail_under is not None and engine.model.head is None:
+        raise UsageError(
+            f"--fail-under needs a head, and {engine.model.name} has none",
+            hint="give one with --head FILE, or leave --fail-under out",
+        )
+
+
+def _exit_code(shell: Shell, trace: Trace, display: Display) -> int:
+    if trace.answer is None:
+        cut = trace.finish_reason == "length"
+        raise SageError(
+            "no answer found in the text", hint="it was cut off: raise --max-tokens" if cut else ""
+        )
+    limit = display.fail_under
+    if limit is None or (trace.confidence is not None and trace.confidence >= limit):
+        return 0
+    if not display.quiet:
+        known = "not known" if trace.confidence is None else f"{trace.confidence:.4g}"
+        shell.note(f"confidence is {known}, --fail-under asks for {limit:g}")
+    return EXIT_LOW_CONFIDENCE
+
+
+class _View:
+    """The two output streams during one answer."""
+
+    def __init__(self, shell: Shell, display: Display, interrupt: Interrupt) -> None:
+        self._shell = shell
+        self._display = display
+        self._relay: Relay | Recorder | None = None
+        if not display.as_json:
+            make_safe = display.make_safe or shell.out_face.terminal
+            stream = AnswerStream(shell.out, make_safe=make_safe, on_failure=interrupt.request)
+            relay = Relay(stream, _steps(shell, display))
+            self._relay = relay if display.stream else Recorder(relay)
+        self.observer: Observer = self._relay or SilentObserver()
+
+    @contextmanager
+    def loading(self, model: Path) -> Iterator[None]:
+        """A line that is gone when the model is there, if that takes a while."""
+        face = self._shell.err_face
+        slow = model.is_file() and model.stat().st_size > _SLOW_TO_LOAD
+        if not (slow and face.terminal and face.color) or self._display.quiet:
+            yield
+            return
+        self._shell.err.write(paint(Text(f"loading {one_line(model.name)}", "dim"), face))
+        try:
+            yield
+        finally:
+            self._shell.err.write(CLEAR_LINE)
+
+    def notices(self, engine: Asking) -> None:
+        if not self._display.quiet:
+            for notice in engine.notices:
+                self._shell.note(notice)
+
+    def finish(self, trace: Trace) -> None:
+        """The rest of the answer, and the last line."""
+        if self._relay is None:
+            self._shell.out.write(json.dumps(to_wire(trace)) + "\n")
+        else:
+            self._relay.finish(trace)
+        if self._display.quiet or (self._display.as_json and not self._display.verbose):
+            return
+        face = self._shell.err_face
+        signs = glyphs(unicode=face.unicode)
+        text = summary(trace, signs)
+        if self._display.verbose:
+            text += Text("\n") + details(trace)
+        self._shell.err.write(paint(text, face) + "\n")
+
+
+def _steps(shell: Shell, display: Display) -> Steps:
+    if display.quiet:
+        return NoSteps()
+    if shell.err_face.terminal:
+        return LiveSteps(shell.err, shell.err_face, woven=same_terminal(shell.out, shell.err))
+    return PlainSteps(shell.err, shell.err_face, make_safe=display.make_safe)
+
+
+class _Record:
+    """The answer's entry in the log. A log that cannot be used is told of once and costs nothing else."""
+
+    def __init__(self, shell: Shell, display: Display) -> None:
+        self._shell = shell
+        self._quiet = display.quiet
+        self._wanted = display.log
+        self._log: Log | None = None
+        self._id = ""
+
+    @contextmanager
+    def of(self, question: str, model: ModelInfo) -> Iterator[None]:
+        """The question is kept before the body answers it; a body that raises leaves it failed."""
+        if self._wanted:
+            self._begin(question, model.name)
+        try:
+            yield
+        except SageError:
+            self._fail()
+            raise
+        finally:
+            if self._log is not None:
+                self._log.close()
+
+    def complete(self, trace: Trace) -> None:
+        """Keep the answer."""
+        if self._log is not None:
+            with self._forgiving():
+                self._log.complete(self._id, trace)
+
+    def _begin(self, question: str, model: str) -> None:
+        path, named = log_path(self._shell.environ)
+        with self._forgiving():
+            log = Log(path, named=named)
+            self._id = log.begin(question, model)
+            self._log = log
+            if log.moved is not None:
+                self._note(f"the log {path} was damaged and is now {log.moved}")
+
+    def _fail(self) -> None:
+        if self._log is not None:
+            with self._forgiving():
+                self._log.fail(self._id)
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except SageError as error:
+            self._note(f"this answer is not kept: {error.message}")
+
+    def _note(self, sentence: str) -> None:
+        if not self._quiet:
+            self._shell.note(sentence)
