@@ -127,8 +127,8 @@ def read_hyper_parameters(config: JsonObject) -> HyperParameters:
         heads=heads,
         kv_heads=config.integer("num_key_value_heads", low=1, high=heads, default=heads),
         context=config.integer("max_position_embeddings", low=1, high=(1 << 31) - 1),
-        rms_epsilon=config.number("rms_norm_eps", default=1e-6),
-        rope_theta=_rope(config).number("rope_theta", default=10_000.0),
+        rms_epsilon=config.number("rms_norm_eps", high=1, default=1e-6),
+        rope_theta=_rope(config).number("rope_theta", high=1e30, default=10_000.0),
         tied=config.flag("tie_word_embeddings", default=False),
     )
     head_dim = config.integer("head_dim", low=1, high=1 << 16, default=found.head_dim)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +26,13 @@ class JsonObject:
             raise self.error(key, f"an integer from {low} to {high}")
         return value
 
-    def number(self, key: str, *, default: float | None = None) -> float:
-        """A finite number above zero."""
+    def number(self, key: str, *, high: float, default: float | None = None) -> float:
+        """A number above zero, up to ``high``."""
         value = self.values.get(key)
         if value is None and default is not None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(key, "a number above zero")
-        if not 0 < value <= 1e30 or math.isnan(value):
-            raise self.error(key, "a number above zero")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high:
+            raise self.error(key, f"a number above 0, up to {high:g}")  # NaN fails the comparison
         return float(value)
 
     def flag(self, key: str, *, default: bool) -> bool:

@@ -60,7 +60,7 @@ def convert(
     """
     try:
         with Checkpoint(source) as checkpoint:
-            plan = _plan(checkpoint, name=name or source.resolve().name, outtype=outtype)
+            plan = _plan(checkpoint, name=_name(name, source), outtype=outtype)
             if head is None and (source / HEAD).exists():
                 head = source / HEAD
             inputs = [*checkpoint.shards, *(source / name for name in READ), *([head] if head else [])]
@@ -80,6 +80,11 @@ def convert(
         fingerprint=base,
         head=loaded.spec.name if loaded else None,
     )
+
+
+def _name(name: str | None, source: Path) -> str:
+    """Names of files may hold bytes that are no text."""
+    return (name or source.resolve().name).encode("utf-8", "replace").decode()
 
 
 def _plan(checkpoint: Checkpoint, *, name: str, outtype: OutType) -> Plan:

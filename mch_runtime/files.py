@@ -17,10 +17,13 @@ def read_regular_file(path: Path, *, limit: int) -> bytes:
     try:
         # Not blocking, or a named pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DataError(f"{path} is not a file")
-            data = file.read(limit + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise file_error(error, "read", path) from error
     if len(data) > limit:

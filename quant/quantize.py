@@ -7,15 +7,16 @@ its source; so the source is guarded, the target is a temporary file, and the re
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mch_runtime.atomic import atomic_output
-from mch_runtime.errors import NativeError, UsageError, file_error
+from mch_runtime.errors import FileError, NativeError, UsageError, file_error
 from mch_runtime.file_types import FILE_TYPES
 from mch_runtime.gguf_file import GgufFile, open_checked
-from mch_runtime.head.container import attach_in_place, find_head, fingerprint
+from mch_runtime.head.container import attach_in_place, check_belongs, find_head, fingerprint
 from mch_runtime.llama import abi
 from mch_runtime.llama.model import descriptor_path
 
@@ -68,13 +69,14 @@ def quantize(
             if found and found.head:
                 check_belongs(found.head, fd, gguf)
             with atomic_output(output) as partial:
-                abi.quantize(
-                    Path(descriptor_path(fd, source)),
-                    partial,
-                    type_name=type_name,
-                    threads=threads,
-                    allow_requantize=allow_requantize,
-                )
+                with _stream_errors(output):
+                    abi.quantize(
+                        Path(descriptor_path(fd, source)),
+                        partial,
+                        type_name=type_name,
+                        threads=threads,
+                        allow_requantize=allow_requantize,
+                    )
                 _check_result(partial, base)
                 if found and found.head:
                     attach_in_place(partial, found.data)
@@ -117,6 +119,19 @@ def _refuse_requantize(gguf: GgufFile, source: Path, *, allowed: bool) -> None:
             f"{source.name} is quantized already ({', '.join(types)}), which would cost quality twice",
             hint="start from the F32, F16 or BF16 file, or allow it with --allow-requantize",
         )
+
+
+@contextmanager
+def _stream_errors(output: Path) -> Iterator[None]:
+    """A failed write is all that llama.cpp's output stream complains about, without saying why."""
+    try:
+        yield
+    except NativeError as error:
+        if "iostream" not in error.message:
+            raise
+        raise FileError(
+            f"cannot write {output}: the disk is full or failing", hint="free some space"
+        ) from error
 
 
 def _check_result(path: Path, base: str) -> None:

@@ -18,11 +18,13 @@ from mch_runtime.trace import ModelInfo, Trace
 from mch_runtime.wire import to_wire
 from sage_cli.console import same_terminal
 from sage_cli.history import Log, log_path
-from sage_cli.live import CLEAR_LINE, AnswerStream, LiveSteps, NoSteps, PlainSteps, Recorder, Relay, Steps
+from sage_cli.live import AnswerStream, NoSteps, Recorder, Relay, Steps
 from sage_cli.paint import paint
 from sage_cli.render.safe import one_line
 from sage_cli.render.terminal import details, glyphs, summary
+from sage_cli.screen import CLEAR_LINE
 from sage_cli.shell import Asking, Shell
+from sage_cli.steps import ApartSteps, PlainSteps, WovenSteps
 
 EXIT_LOW_CONFIDENCE = 3
 _SLOW_TO_LOAD = 256 * 1024 * 1024  # bytes; smaller models are there before a line could be read
@@ -136,9 +138,11 @@ class _View:
 def _steps(shell: Shell, display: Display) -> Steps:
     if display.quiet:
         return NoSteps()
-    if shell.err_face.terminal:
-        return LiveSteps(shell.err, shell.err_face, woven=same_terminal(shell.out, shell.err))
-    return PlainSteps(shell.err, shell.err_face, make_safe=display.make_safe)
+    face = shell.err_face
+    if not face.terminal:
+        return PlainSteps(shell.err, face, make_safe=display.make_safe)
+    woven = same_terminal(shell.out, shell.err)
+    return WovenSteps(shell.err, face) if woven else ApartSteps(shell.err, face)
 
 
 class _Record:

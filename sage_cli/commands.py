@@ -15,10 +15,12 @@ from sage_cli.render.safe import one_line
 from sage_cli.values import Coercion
 
 if TYPE_CHECKING:
-    from typer._click.core import Context
+    from typer._click.core import Command, Context
 
 OPTION_FLAGS = frozenset({"-o", "--option"})
 _END_OF_OPTIONS = "--"
+_COERCION = Coercion()
+_DEFAULT = "sage.default"  # in a context's meta: the command was not named
 
 
 class SageCommand(Manual, TyperCommand):
@@ -26,11 +28,11 @@ class SageCommand(Manual, TyperCommand):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _convert_with(Coercion(), self.params)
         self.options_metavar = "[OPTIONS]"
         self.allow_extra_args = True  # to say it in our words
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        _convert_ourselves(self.get_params(ctx))
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             raise self._too_many(ctx, rest)
@@ -46,14 +48,21 @@ class GenerateCommand(SageCommand):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         taking = {name for p in self.params if not getattr(p, "is_flag", True) for name in p.opts}
-        return super().parse_args(ctx, fold_options(args, taking))
+        rest = super().parse_args(ctx, fold_options(args, taking))
+        if _DEFAULT in ctx.meta and not ctx.resilient_parsing:
+            self._refuse_command(ctx)
+        return rest
 
     def _too_many(self, ctx: Context, rest: Sequence[str]) -> UsageError:
-        first = ctx.params.get("question")
-        if ctx.parent is not None and first in _names(ctx.parent.command):
-            return UsageError(f"the command {first} comes first", hint=f"sage {first} …, then its options")
+        self._refuse_command(ctx)
         words = one_line(" ".join(rest))
         return UsageError(f"more than one question: {words}", hint="put the question in quotes")
+
+    def _refuse_command(self, ctx: Context) -> None:
+        """``sage -m FILE logs`` is no question."""
+        word = ctx.params.get("question")
+        if ctx.parent is not None and word in list(_names(ctx.parent.command)):
+            raise UsageError(f"the command {word} comes before its options", hint=f"sage {word} …")
 
 
 def fold_options(args: Sequence[str], taking_value: Set[str]) -> list[str]:
@@ -79,21 +88,33 @@ def fold_options(args: Sequence[str], taking_value: Set[str]) -> list[str]:
 
 
 class SageGroup(Manual, TyperGroup):
-    """A group of commands that must be named; ``default`` runs when none is."""
+    """A group of commands; when none is named, ``default`` runs, or the help page is shown."""
 
     default: str | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _convert_with(Coercion(), self.params)
-
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        _convert_ourselves(self.get_params(ctx))
         if self.default is not None and self._needs_default(ctx, args):
             args = [self.default, *args]
+            ctx.meta[_DEFAULT] = True
+        if not args and not ctx.resilient_parsing:
+            args = ["--help"]
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        if (
+            args
+            and args[0] not in self.commands
+            and not args[0].startswith("-")
+            and not ctx.resilient_parsing
+        ):
+            raise _no_command(ctx, args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
     def _needs_default(self, ctx: Context, args: Sequence[str]) -> bool:
-        return not args or (args[0].startswith("-") and args[0] not in self._own_options(ctx))
+        if not args:
+            return not ctx.resilient_parsing  # completing the first word
+        return args[0].startswith("-") and args[0] not in self._own_options(ctx)
 
     def _own_options(self, ctx: Context) -> set[str]:
         return {name for param in self.get_params(ctx) for name in param.opts}
@@ -123,6 +144,12 @@ class LogsGroup(SageGroup):
     default = "list"
 
 
+def _no_command(ctx: Context, word: str, commands: Iterable[str]) -> UsageError:
+    near = difflib.get_close_matches(word, commands, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"see {ctx.command_path} --help"
+    return UsageError(f"there is no command {ctx.command_path} {one_line(word)}", hint=hint)
+
+
 def _refuse_misspelled(word: str, commands: Iterable[str]) -> None:
     """A lone word that is nearly a command is a mistake more often than a question."""
     for name in difflib.get_close_matches(word, commands, n=1, cutoff=0.75):
@@ -140,6 +167,7 @@ def _names(command: object) -> Iterable[str]:
     return command.commands if isinstance(command, TyperGroup) else ()
 
 
-def _convert_with(coercion: Coercion, params: Iterable[Any]) -> None:
+def _convert_ourselves(params: Iterable[Any]) -> None:
+    """Also those that Typer adds to a command after it was made, such as --help."""
     for param in params:
-        param._runtime_param = coercion
+        param._runtime_param = _COERCION

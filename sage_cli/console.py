@@ -59,6 +59,10 @@ class Output:
         except OSError:
             return _FALLBACK_WIDTH
 
+    def shown(self, text: str) -> str:
+        """``text`` as it appears once written."""
+        return text.encode(self.encoding, "backslashreplace").decode(self.encoding, "replace")
+
     def can_encode(self, text: str) -> bool:
         try:
             text.encode(self.encoding)

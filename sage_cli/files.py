@@ -28,7 +28,9 @@ def convert(
     ] = "f16",
     head: Annotated[
         Path | None,
-        typer.Option("--head", metavar="FILE", help="The head. Default: head.safetensors in FOLDER, if it is there."),
+        typer.Option(
+            "--head", metavar="FILE", help="The head. Default: head.safetensors in FOLDER, if it is there."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="The model's name. Default: the folder's.")
@@ -61,12 +63,17 @@ def convert(
 def quantize(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="MODEL", help="A GGUF file in F32, F16 or BF16.")],
-    type_name: Annotated[str, typer.Argument(metavar="TYPE", help="Q4_K_M, Q8_0 and so on, llama.cpp's names.")],
+    type_name: Annotated[
+        str, typer.Argument(metavar="TYPE", help="Q4_K_M, Q8_0 and so on, llama.cpp's names.")
+    ],
     *,
     output: flags.OutputFile,
     threads: flags.Threads = None,
     allow_requantize: Annotated[
-        bool, typer.Option("--allow-requantize", help="Accept a model that is quantized already: worse twice over.")
+        bool,
+        typer.Option(
+            "--allow-requantize", help="Accept a model that is quantized already: worse twice over."
+        ),
     ] = False,
     quiet: flags.Quiet = False,
     color: flags.Color = "auto",

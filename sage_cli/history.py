@@ -45,7 +45,9 @@ CREATE TABLE answers (
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
-_SUMMARY = "id, created, model, question, answer, confidence, finish_reason"
+_SUMMARY = "SELECT id, created, model, question, answer, confidence, finish_reason FROM answers"
+_WHOLE = _SUMMARY.replace(" FROM", ", trace FROM")
+_LATEST = " ORDER BY rowid DESC LIMIT ?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,29 +155,26 @@ class Log:
 
     def latest(self, limit: int) -> list[Entry]:
         """The last entries, newest first, without their traces."""
-        return [
-            _entry(row)
-            for row in self._read(f"SELECT {_SUMMARY} FROM answers ORDER BY rowid DESC LIMIT ?", limit)
-        ]
+        return [_entry(row) for row in self._read(_SUMMARY + _LATEST, limit)]
 
-    def find(self, prefix: str) -> Entry:
-        """The entry whose id begins with ``prefix``; "" is the last one.
+    def find(self, part: str) -> Entry:
+        """The entry whose id begins or ends with ``part``; "" is the last one.
 
         Raises MissingInputError if there is none, UsageError if there are several.
         """
-        query = f"SELECT {_SUMMARY}, trace FROM answers"
-        if not prefix:
-            rows = self._read(f"{query} ORDER BY rowid DESC LIMIT 1")
+        if part:
+            part, size = part.lower(), len(part)
+            where = " WHERE substr(id, 1, ?) = ? OR substr(id, -?) = ? LIMIT 4"
+            rows = self._read(_WHOLE + where, size, part, size, part)
         else:
-            rows = self._read(f"{query} WHERE substr(id, 1, ?) = ? LIMIT 4", len(prefix), prefix.lower())
+            rows = self._read(_WHOLE + _LATEST, 1)
         if not rows:
             raise MissingInputError(
-                f"no answer {prefix} in the log" if prefix else "the log is empty",
-                hint="sage logs lists them",
+                f"no answer {part} in the log" if part else "the log is empty", hint="sage logs lists them"
             )
         if len(rows) > 1:
-            several = ", ".join(row["id"] for row in rows)
-            raise UsageError(f"several answers begin with {prefix}", hint=f"{several}: give more characters")
+            several = ", ".join(row["id"] for row in rows[:3])
+            raise UsageError(f"several answers go by {part}", hint=f"{several}{', …' if rows[3:] else ''}")
         return _entry(rows[0])
 
     def _write(self, statement: str, *values: object) -> None:

@@ -61,7 +61,11 @@ def list_answers(
 def show(
     ctx: typer.Context,
     identifier: Annotated[
-        str, typer.Argument(metavar="[ID]", help="An answer's id or how it begins. Default: the last answer.")
+        str,
+        typer.Argument(
+            metavar="[ID]",
+            help="An answer's id, or enough of its beginning or end. Default: the last answer.",
+        ),
     ] = "",
     *,
     as_json: flags.AsJson = False,

@@ -78,7 +78,7 @@ def first_sentence(command: Command) -> str:
 def _left(param: Any) -> str:
     if param.param_type_name != "option":
         return str(param.display_name_raw)
-    names = ", ".join(param.opts)
+    names = ", ".join(sorted(param.opts, key=len))
     takes_value = not (param.is_flag or param.count)
     return f"{names} {param.metavar or 'VALUE'}" if takes_value else names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import platform
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ NAME = "sage"
 HELP = """
 Ask a local language model, and see how far each step of its answer can be trusted.
 
-  sage "Tom has 12 apples. Ann has 3 more than Tom. How many do they have together?"
+  sage "Jane has 2 apples. Hugo has 3 more apples than Jane. How many has Hugo?"
   cat report.txt | sage "Summarise this in two sentences."
   sage ask "…" --fail-under 0.9 || echo "ask somebody else"
 
@@ -40,6 +41,7 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     subcommand_metavar="[COMMAND | QUESTION] …",
     options_metavar="",
 )
@@ -58,7 +60,7 @@ def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return "(not installed)"
 
 
 @app.callback()
@@ -109,10 +111,8 @@ def _usage_error(error: typer.TyperException) -> UsageError:
         return UsageError(_sentence(error.format_message()), hint=see)
     if not hasattr(error, "possibilities"):
         return UsageError(f"{option} {_complaint(error.message)}", hint=see)
-    meant = sorted(error.possibilities or ())
-    return UsageError(
-        f"there is no option {option}", hint=f"did you mean {' or '.join(meant)}?" if meant else see
-    )
+    near = difflib.get_close_matches(option, error.possibilities or (), n=1, cutoff=0.7)
+    return UsageError(f"there is no option {option}", hint=f"did you mean {near[0]}?" if near else see)
 
 
 def _name(param: Any) -> str:

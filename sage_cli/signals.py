@@ -12,7 +12,7 @@ from typing import Protocol
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(KeyboardInterrupt):  # noqa: N818 - an event, not a mistake
+class Stopped(KeyboardInterrupt):
     """A signal asked the program to end while no engine was at work."""
 
     def __init__(self, number: int) -> None:

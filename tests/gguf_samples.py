@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, TokenType, quants
 
 from mch_runtime.head.spec import Calibrator, Head, HeadSpec, Probe, tensor_shapes
 
@@ -40,14 +41,16 @@ def write_model(
     context: int = 2048,
     seed: int = 0,
     weight_type: GGMLQuantizationType = GGMLQuantizationType.F32,
-    edit_metadata: Callable[[GGUFWriter], None] = lambda writer: None,
-    edit_tensors: Callable[[Tensors], None] = lambda tensors: None,
+    weight_types: Mapping[str, GGMLQuantizationType] = MappingProxyType({}),
+    edit_metadata: Callable[[GGUFWriter], object] = lambda writer: None,
+    edit_tensors: Callable[[Tensors], object] = lambda tensors: None,
 ) -> Path:
     """Write a model that llama.cpp loads and decodes, and return ``path``.
 
     Architectures: qwen2, qwen3, llama, gemma, gemma2, gemma3, phi3, granite, smollm3; tokenizers: gpt2 and
-    llama. vocab counts all tokens, 256 bytes among them. The hooks run last, on the writer before anything
-    is written and on the tensors by name, numpy shapes; what they set wins.
+    llama. vocab counts all tokens, 256 bytes among them. weight_type is that of all matrices but those that
+    weight_types names; what gguf-py cannot quantize to is zero. The hooks run last, on the writer before
+    anything is written and on the tensors by name, numpy shapes; what they set wins.
     """
     writer = GGUFWriter(path, architecture)
     _add_parameters(writer, architecture, n_layer, n_embd, n_head, n_head_kv, ffn, context)
@@ -67,10 +70,12 @@ def write_model(
     edit_metadata(writer)
     edit_tensors(tensors)
     for name, tensor in tensors.items():
-        if tensor.ndim == 1 or weight_type == GGMLQuantizationType.F32:
+        quantized = tensor.ndim > 1 and tensor.dtype == np.float32
+        kind = weight_types.get(name, weight_type) if quantized else GGMLQuantizationType.F32
+        if kind == GGMLQuantizationType.F32:
             writer.add_tensor(name, tensor)
         else:
-            writer.add_tensor(name, quants.quantize(tensor, weight_type), raw_dtype=weight_type)
+            writer.add_tensor(name, _quantized(tensor, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -149,6 +154,14 @@ def _block_shapes(architecture: str, embd: int, kv: int, head: int, ffn: int) ->
     up = (2 * ffn, embd) if architecture == "phi3" else (ffn, embd)
     shapes |= {"attn_output.weight": (embd, embd), "ffn_norm.weight": norm}
     return shapes | {"ffn_up.weight": up, "ffn_down.weight": (embd, ffn)}
+
+
+def _quantized(tensor: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
+    try:
+        return quants.quantize(tensor, kind)
+    except NotImplementedError:
+        block, block_bytes = GGML_QUANT_SIZES[kind]
+        return np.zeros((*tensor.shape[:-1], tensor.shape[-1] // block * block_bytes), np.uint8)
 
 
 def _random_tensor(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:

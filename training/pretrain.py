@@ -57,12 +57,11 @@ def pretrain(corpus: Path, out: Path, model: ModelConfig, config: PretrainConfig
         )
 
 
-def batches(corpus: Corpus, *, seed: int, batch_tokens: int) -> Iterator[list[np.ndarray]]:
-    """The optimizer steps of one pass: lists of example indices of similar length, in seeded order."""
+def batches(corpus: Corpus, *, seed: int, batch_tokens: int) -> Iterator[np.ndarray]:
+    """The optimizer steps of one pass: indices of examples of similar length, in seeded order."""
     rng = np.random.default_rng(seed)
     lengths = np.diff(corpus.starts)
     chunk = 4096
-    pending: list[np.ndarray] = []
     for begin in range(0, len(corpus), chunk):
         indices = np.arange(begin, min(begin + chunk, len(corpus)))
         indices = indices[np.argsort(lengths[indices], kind="stable")]
@@ -76,8 +75,7 @@ def batches(corpus: Corpus, *, seed: int, batch_tokens: int) -> Iterator[list[np
                 last += 1
             groups.append(indices[first : max(last, first + 1)])
             first = max(last, first + 1)
-        pending = [groups[i] for i in rng.permutation(len(groups))]
-        yield from ([group] for group in pending)
+        yield from (groups[i] for i in rng.permutation(len(groups)))
 
 
 def _padded(length: int) -> int:
@@ -85,8 +83,8 @@ def _padded(length: int) -> int:
 
 
 def collate(corpus: Corpus, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Token ids (B, T) and targets (B, T) shifted by one, padded to a multiple of 16."""
-    width = _padded(max(corpus.starts[i + 1] - corpus.starts[i] for i in indices))
+    """Token ids (B, T) and targets (B, T) shifted by one, padded to a multiple of 16; B may be 0."""
+    width = _padded(max((corpus.starts[i + 1] - corpus.starts[i] for i in indices), default=0))
     token_ids = np.zeros((len(indices), width), dtype=np.int64)
     targets = np.full((len(indices), width), IGNORED, dtype=np.int64)
     for row, index in enumerate(indices):
@@ -130,9 +128,7 @@ def _train(
     corpus = Corpus.load(corpus_path)
     model = Qwen2(model_config).to(device)
     optims = optimizers(model, config)
-    plan = [
-        g for groups in batches(corpus, seed=config.seed, batch_tokens=config.batch_tokens) for g in groups
-    ]
+    plan = list(batches(corpus, seed=config.seed, batch_tokens=config.batch_tokens))
     first = _resume(out, model, optims, device)
     began, seen = time.monotonic(), 0
     for step in range(first, len(plan)):

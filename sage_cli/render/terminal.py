@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -56,14 +56,14 @@ def mark(confidence: float, signs: Glyphs) -> Text:
 def step_mark(step: Step, signs: Glyphs) -> Text:
     """The probability that the step is valid; its mean log-probability where no head says so."""
     valid = (step.confidence or {}).get("valid")
-    return mark(valid, signs) if valid is not None else Text(f"logp {step.logprob_mean:.2f}", "dim")
+    return mark(valid, signs) if valid is not None else Text(f"logp {nats(step.logprob_mean)}", "dim")
 
 
 def answer_mark(trace: Trace, signs: Glyphs) -> Text:
     """The probability that the answer is right, or that it is not known."""
     if trace.confidence is not None:
         return mark(trace.confidence, signs)
-    return Text(f"logp {mean_logprob(trace):.2f}" if trace.steps and trace.model.head is None else "?", "dim")
+    return Text(f"logp {nats(mean_logprob(trace))}" if trace.steps and trace.model.head is None else "?", "dim")
 
 
 def at_gutter(text: Text, *, column: int, width: int) -> Text:
@@ -100,7 +100,7 @@ def _certainty(trace: Trace) -> Text:
     if trace.confidence is not None:
         return Text(f"{_clamp(trace.confidence) * 100:.0f} % sure", style_of(trace.confidence))
     if trace.model.head is None:
-        value = f": mean log-probability {mean_logprob(trace):.2f}" if trace.steps else ""
+        value = f": mean log-probability {nats(mean_logprob(trace))}" if trace.steps else ""
         return Text(f"uncalibrated{value}", "dim")
     raw = "" if trace.confidence_raw is None else f" (raw {trace.confidence_raw:.2f})"
     return Text(f"confidence not known{raw}", "yellow")
@@ -111,6 +111,11 @@ def mean_logprob(trace: Trace) -> float:
     tokens = sum(end - start for start, end in (step.tokens for step in trace.steps))
     total = sum(step.logprob_mean * (step.tokens[1] - step.tokens[0]) for step in trace.steps)
     return total / tokens if tokens else 0.0
+
+
+def nats(value: float) -> str:
+    """Two decimals, and no minus in front of a rounded zero."""
+    return f"{value:.2f}".replace("-0.00", "0.00")
 
 
 def details(trace: Trace) -> Text:
@@ -151,30 +156,34 @@ def whole(trace: Trace, signs: Glyphs, *, width: int) -> Text:
 def answers_table(entries: Iterable[Entry], *, unicode: bool) -> Table:
     """Logged answers: id, time, confidence, answer, question."""
     signs = glyphs(unicode=unicode)
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    for name, style in (("ID", "cyan"), ("WHEN", "dim"), ("", None), ("ANSWER", None)):
-        table.add_column(name, style=style, no_wrap=True, overflow="ellipsis", max_width=_LONGEST_ANSWER)
-    table.add_column("QUESTION", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("ID", style="cyan", no_wrap=True, min_width=13)
+    table.add_column("WHEN", style="dim", no_wrap=True, min_width=5)
+    table.add_column("", no_wrap=True, min_width=6)
+    table.add_column("ANSWER", no_wrap=True, overflow="ellipsis", min_width=6, max_width=24)
+    table.add_column("QUESTION", no_wrap=True, overflow="ellipsis", min_width=8)
     for entry in entries:
         sure = mark(entry.confidence, signs) if entry.confidence is not None else Text("")
-        cells = (Text(entry.id), Text(_local(entry.created)), sure, _outcome(entry), Text(one_line(entry.question)))
-        table.add_row(*cells)
+        question = Text(safe(" ".join(entry.question.split())))
+        table.add_row(Text(entry.id), Text(_local(entry.created)), sure, _outcome(entry), question)
     return table
 
 
 def _outcome(entry: Entry) -> Text:
     if entry.answer is not None:
-        return Text(one_line(entry.answer))
+        return Text(safe(" ".join(entry.answer.split())))
     reasons = {None: "never finished", "failed": "refused", "interrupted": "interrupted"}
     return Text(reasons.get(entry.finish_reason, "no answer"), "yellow")
 
 
 def _local(created: str) -> str:
-    """The user's own time to the minute; what is not a time as it is."""
+    """The user's own time to the minute, the day alone for another year; what is not a time as it is."""
     try:
-        return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+        when = datetime.fromisoformat(created).astimezone()
     except ValueError:
         return one_line(created)
+    this_year = when.year == datetime.now(UTC).astimezone().year
+    return when.strftime("%m-%d %H:%M" if this_year else "%Y-%m-%d")
 
 
 def _pieces(trace: Trace) -> list[tuple[str, Step | None]]:

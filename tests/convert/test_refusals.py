@@ -167,6 +167,7 @@ def test_unknown_architecture(tiny: Path, tmp_path: Path, edit: Edit, name: obje
         ({"head_dim": 32}, "do not divide"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
         ({"rms_norm_eps": -1.0}, "rms_norm_eps"),
+        ({"rms_norm_eps": 2}, "rms_norm_eps is 2, expected a number above 0, up to 1"),
         ({"rope_theta": 0}, "rope_theta"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings"),
         ({"hidden_act": "gelu"}, "hidden_act gelu"),

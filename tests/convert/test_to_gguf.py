@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 
 from convert.to_gguf import convert
+from mch_runtime.errors import HeadError, MissingInputError, SageError
 from mch_runtime.gguf_file import open_checked, read_gguf
+from mch_runtime.head.container import verify, write_safetensors_head
+from mch_runtime.head.spec import Head
+from tests.gguf_samples import make_head
 
 
 def tensors_of(path: Path) -> dict[str, gguf.ReaderTensor]:
@@ -161,6 +166,9 @@ def test_progress_ends_with_everything(tiny: Path, tmp_path: Path) -> None:
 def test_name_comes_from_the_folder(tiny: Path, tmp_path: Path) -> None:
     convert(tiny, tmp_path / "out.gguf", outtype="f16")
     assert metadata_of(tmp_path / "out.gguf")["general.name"] == "tiny"
+    odd = tiny.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    convert(odd, tmp_path / "out.gguf", outtype="f16")
+    assert metadata_of(tmp_path / "out.gguf")["general.name"] == "caf?"
 
 
 def test_output_is_replaced_whole_or_not_at_all(tiny: Path, tmp_path: Path) -> None:
@@ -189,3 +197,44 @@ def test_tied_embeddings_stored_twice(tiny: Path, tmp_path: Path, edit) -> None:
     save_file(weights, tiny / "model.safetensors")
     convert(tiny, tmp_path / "out.gguf", outtype="f32")
     assert "output.weight" not in tensors_of(tmp_path / "out.gguf")
+
+
+@pytest.fixture
+def fitting_head(tiny: Path, tmp_path: Path) -> Head:
+    report = convert(tiny, tmp_path / "bare.gguf", outtype="f32")
+    return make_head(n_embd=64, fingerprint=report.fingerprint)
+
+
+def test_the_head_of_the_folder_is_put_behind_the_base(
+    tiny: Path, tmp_path: Path, fitting_head: Head
+) -> None:
+    write_safetensors_head(fitting_head, tiny / "head.safetensors")
+    report = convert(tiny, tmp_path / "out.gguf", outtype="q8_0")
+    assert report.head == "sample head"
+    assert report.bytes_written == (tmp_path / "out.gguf").stat().st_size
+    checked = verify(tmp_path / "out.gguf")
+    assert (checked.place, checked.problem) == ("tail", "")
+    assert checked.fingerprint == report.fingerprint == fitting_head.spec.base_fingerprint
+
+
+def test_a_head_from_elsewhere_counts_before_the_folders(
+    tiny: Path, tmp_path: Path, fitting_head: Head
+) -> None:
+    (tiny / "head.safetensors").write_bytes(b"not a head")
+    write_safetensors_head(fitting_head, tmp_path / "other.safetensors")
+    report = convert(tiny, tmp_path / "out.gguf", outtype="f32", head=tmp_path / "other.safetensors")
+    assert report.head == "sample head"
+    with pytest.raises(SageError):
+        convert(tiny, tmp_path / "never.gguf", outtype="f32")
+
+
+def test_a_head_of_another_base_is_refused(tiny: Path, tmp_path: Path) -> None:
+    write_safetensors_head(make_head(n_embd=64, fingerprint="1" * 64), tiny / "head.safetensors")
+    with pytest.raises(HeadError, match="was fitted on"):
+        convert(tiny, tmp_path / "out.gguf", outtype="f32")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_missing_head_is_named(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="nowhere"):
+        convert(tiny, tmp_path / "out.gguf", outtype="f32", head=tmp_path / "nowhere.safetensors")

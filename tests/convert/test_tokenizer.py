@@ -185,4 +185,4 @@ def test_json_fields_name_their_place() -> None:
     with pytest.raises(DataError, match=r"file\.json: inner: n is 1\.5, expected an integer from 0 to 9"):
         section.integer("n", low=0, high=9)
     with pytest.raises(DataError, match="m is missing"):
-        section.number("m")
+        section.number("m", high=1)

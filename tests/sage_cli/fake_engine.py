@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mch_runtime.errors import SageError
@@ -16,17 +15,26 @@ from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
 Piece = tuple[str, Part]
 
 PICO = ModelInfo(
-    name="sage-pico", file="/models/sage-pico.gguf", quantization="Q8_0", fingerprint="f" * 64, head="sage-pico-mch"
+    name="sage-pico",
+    file="/models/sage-pico.gguf",
+    quantization="Q8_0",
+    fingerprint="f" * 64,
+    head="sage-pico-mch",
 )
 QUESTION = "Tom has 12 apples. Ann has 3 more than Tom. How many do they have together?"
 
 
 def pieces(*lines: str, part: Part = "reasoning") -> list[list[Piece]]:
-    """One list of token texts per step: words, each with the space in front of it."""
+    """The token texts of each step: words, each with the space in front of it; blank lines go in front."""
     steps = []
+    blank: list[Piece] = []
     for line in lines:
+        if not line:
+            blank.append(("\n", part))
+            continue
         words = line.split(" ")
-        steps.append([(words[0], part), *((f" {word}", part) for word in words[1:]), ("\n", part)])
+        steps.append([*blank, (words[0], part), *((f" {word}", part) for word in words[1:]), ("\n", part)])
+        blank = []
     return steps
 
 
@@ -35,7 +43,11 @@ def pico_answer(answer: str = "27") -> list[Piece]:
 
 
 def confident(valid: float, sound: float | None = None, answer: float | None = None) -> dict[str, float]:
-    return {"valid": valid, "sound": valid if sound is None else sound, "answer": valid if answer is None else answer}
+    return {
+        "valid": valid,
+        "sound": valid if sound is None else sound,
+        "answer": valid if answer is None else answer,
+    }
 
 
 @dataclass

@@ -9,14 +9,21 @@ from mch_runtime.trace import ModelInfo
 from sage_cli.app import main
 from tests.sage_cli.fake_engine import PICO, FakeOpener, Script, confident, pico_answer, pieces
 
-PLAIN_MODEL = ModelInfo(name="other", file="/models/other.gguf", quantization="Q4_K_M", fingerprint="e" * 64, head=None)
+PLAIN_MODEL = ModelInfo(
+    name="other", file="/models/other.gguf", quantization="Q4_K_M", fingerprint="e" * 64, head=None
+)
 POEM = ["The moon is up,", "the night is deep,", "", "and all the little tokens sleep."]
 
 SCRIPTS = {
     "pico": Script(),
-    "slow": Script(delay=0.05, steps=[*pieces(*["Step 1: and so on and on and on"] * 40), pico_answer()],
-                   confidences=[confident(0.9)] * 41),
-    "plain": Script(steps=pieces(*POEM, part="answer"), confidences=[None] * 4, confidence=None, model=PLAIN_MODEL),
+    "slow": Script(
+        delay=0.05,
+        steps=[*pieces(*["Step 1: and so on and on and on"] * 40), pico_answer()],
+        confidences=[confident(0.9)] * 41,
+    ),
+    "plain": Script(
+        steps=pieces(*POEM, part="answer"), confidences=[None] * 3, confidence=None, model=PLAIN_MODEL
+    ),
     "unknown": Script(confidence=None),
     "hostile": Script(
         steps=[*pieces("Step 1: \x1b]52;c;ZXZpbA==\x07 \x9b31m \u202e"), pico_answer("\x1b[2J27")],
@@ -45,13 +52,19 @@ SCRIPTS = {
         confidences=[confident(0.9)] * 5,
         model=PICO,
     ),
-    "wide": Script(steps=[*pieces("Schritt 1: 你好 " * 5), pico_answer("你好")], confidences=[confident(0.9)] * 2),
+    "wide": Script(
+        steps=[*pieces("Schritt 1: 你好 " * 5), pico_answer("你好")], confidences=[confident(0.9)] * 2
+    ),
     "silent": Script(steps=pieces("Step 1: nothing follows"), confidences=[confident(0.9)]),
-    "long": Script(steps=[[(f"line {i} {'x' * 90}\n", "answer")] for i in range(4000)], confidences=[None] * 4000,
-                   confidence=None, model=PLAIN_MODEL),
+    "long": Script(
+        steps=[[(f"line {i} {'x' * 90}\n", "answer")] for i in range(4000)],
+        confidences=[None] * 4000,
+        confidence=None,
+        model=PLAIN_MODEL,
+    ),
     "prefill": Script(prompt_tokens=3000, delay=0.05),
     "bug": Script(confidences=[]),
 }
 
 if __name__ == "__main__":
-    sys.exit(main(engine=FakeOpener(SCRIPTS[os.environ.get("FAKE_SCRIPT", "pico")])))
+    sys.exit(main(engine=FakeOpener(SCRIPTS[os.environ.get("FAKE_SCRIPT") or "pico"])))
