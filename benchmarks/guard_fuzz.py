@@ -187,7 +187,7 @@ def exercise(path: Path) -> int:
 
 def load_unguarded(path: Path) -> int:
     """What a program without a guard does."""
-    abi.ModelHandle(str(path)).close()
+    abi.ModelHandle(str(path), gpu_layers=0).close()
     return 0
 
 
@@ -210,7 +210,7 @@ def _be_a_child(action: Callable[[Path], int], path: Path) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    code = 1
+    code = 2  # any other exception
     try:
         code = action(path)
     except SageError:

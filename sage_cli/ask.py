@@ -105,6 +105,7 @@ def ask(
         sampling=SamplingOptions(**settings),
     )
     _check_threshold(fail_under, use_head=not no_head)
+    asked = _question(shell, question, use_stdin=not no_stdin)
     engine_options = EngineOptions(
         model=model_path(model, shell.environ),
         head=head,
@@ -114,7 +115,6 @@ def ask(
         threads=threads,
         gpu_layers=gpu_layers,
     )
-    asked = _question(shell, question, use_stdin=not no_stdin)
 
     from sage_cli.answering import Display, answer
 

@@ -196,7 +196,7 @@ class _Parser:
             for _ in range(count):
                 begin = position + 8
                 end = begin + int.from_bytes(data[position:begin], "little")
-                if end > len(data) or begin > len(data):
+                if end > len(data):
                     self._position = position
                     strings.append(self._string(MAX_STRING_BYTES))
                     data, position = self._data, self._position

@@ -63,7 +63,9 @@ def answer_mark(trace: Trace, signs: Glyphs) -> Text:
     """The probability that the answer is right, or that it is not known."""
     if trace.confidence is not None:
         return mark(trace.confidence, signs)
-    return Text(f"logp {nats(mean_logprob(trace))}" if trace.steps and trace.model.head is None else "?", "dim")
+    return Text(
+        f"logp {nats(mean_logprob(trace))}" if trace.steps and trace.model.head is None else "?", "dim"
+    )
 
 
 def at_gutter(text: Text, *, column: int, width: int) -> Text:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -673,6 +675,14 @@ def test_mutated_models_are_accepted_or_refused(model: Path) -> None:
             rules[error.rule] = rules.get(error.rule, 0) + 1
     assert time.perf_counter() - start < 60
     assert len(rules) > 15, rules
+
+
+@pytest.mark.slow
+def test_what_the_guard_accepts_does_not_crash_llama_cpp() -> None:
+    """A short run of the differential fuzz; ``python -m benchmarks.guard_fuzz`` makes long ones."""
+    command = [sys.executable, "-m", "benchmarks.guard_fuzz", "--count", "250"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
 
 
 def mutate(source: random.Random, data: bytes, header_bytes: int) -> bytes:

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sage_cli.runner import environment
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is in the test's own folder, and nothing from outside decides about colour or models."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "SAGE_MODEL", "SAGE_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SAGE_LOG", str(tmp_path / "logs.db"))
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a child process."""
+    return environment(tmp_path)
