@@ -115,11 +115,11 @@ def _fields(entry: Entry) -> list[str]:
 
 def _print_table(shell: Shell, entries: list[Entry]) -> None:
     from sage_cli.paint import paint
-    from sage_cli.render.terminal import answers_table
+    from sage_cli.render.terminal import answers_table, glyphs
 
     face = shell.out_face
-    table = answers_table(entries, unicode=face.unicode)
-    shell.out.write(paint(table, face, width=shell.out.width))
+    table = answers_table(entries, glyphs(unicode=face.unicode), width=shell.out.width)
+    shell.out.write(paint(table, face) + "\n")
 
 
 def _print_answer(shell: Shell, entry: Entry, *, verbose: bool) -> None:

@@ -5,12 +5,11 @@ Everything returned is Rich ``Text`` of :func:`safe` text, so nothing the model 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.cells import cell_len
-from rich.table import Table
 from rich.text import Text
 
 from mch_runtime.trace import Step, Trace
@@ -21,6 +20,8 @@ GUTTER = 88  # the column that marks end at, however wide the terminal is
 SURE = 0.9
 LIKELY = 0.5
 _LONGEST_ANSWER = 40  # characters of an answer that the last line repeats
+_ANSWER_COLUMN = 24
+_GAP = "  "
 
 
 @dataclass(frozen=True)
@@ -155,20 +156,28 @@ def whole(trace: Trace, signs: Glyphs, *, width: int) -> Text:
     return view + Text("\n") + summary(trace, signs)
 
 
-def answers_table(entries: Iterable[Entry], *, unicode: bool) -> Table:
-    """Logged answers: id, time, confidence, answer, question."""
-    signs = glyphs(unicode=unicode)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("ID", style="cyan", no_wrap=True, min_width=13)
-    table.add_column("WHEN", style="dim", no_wrap=True, min_width=5)
-    table.add_column("", no_wrap=True, min_width=6)
-    table.add_column("ANSWER", no_wrap=True, overflow="ellipsis", min_width=6, max_width=24)
-    table.add_column("QUESTION", no_wrap=True, overflow="ellipsis", min_width=8)
+def answers_table(entries: Sequence[Entry], signs: Glyphs, *, width: int) -> Text:
+    """Logged answers, a line each: id, time, confidence, answer, question; the last two cut to fit."""
+    rows = [[Text(name, "bold") for name in ("ID", "WHEN", "", "ANSWER", "QUESTION")]]
     for entry in entries:
-        sure = mark(entry.confidence, signs) if entry.confidence is not None else Text("")
+        sure = mark(entry.confidence, signs) if entry.confidence is not None else Text()
         question = Text(safe(" ".join(entry.question.split())))
-        table.add_row(Text(entry.id), Text(_local(entry.created)), sure, _outcome(entry), question)
-    return table
+        rows.append(
+            [Text(entry.id, "cyan"), Text(_local(entry.created), "dim"), sure, _outcome(entry), question]
+        )
+    widths = [max(row[column].cell_len for row in rows) for column in range(5)]
+    widths[3] = min(widths[3], _ANSWER_COLUMN)
+    widths[4] = max(8, min(widths[4], width - sum(widths[:4]) - 4 * len(_GAP)))
+    return Text("\n").join(Text(_GAP).join(_cut(row, widths, signs)) for row in rows)
+
+
+def _cut(row: list[Text], widths: list[int], signs: Glyphs) -> Iterator[Text]:
+    for cell, width in zip(row, widths, strict=True):
+        if cell.cell_len > width:
+            cell.truncate(width - cell_len(signs.ellipsis))
+            cell.append(signs.ellipsis)
+        cell.pad_right(width - cell.cell_len)
+        yield cell
 
 
 def _outcome(entry: Entry) -> Text:

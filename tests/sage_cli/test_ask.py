@@ -44,7 +44,7 @@ def test_quiet_does_not_hide_errors() -> None:
 
 def test_verbose_adds_the_details() -> None:
     lines = run("-v", "-m", "m", QUESTION).err.splitlines()
-    assert "tokens     48 read, 22 written" in lines
+    assert "tokens     48 read, 25 written" in lines
     assert "sampling   greedy, seed 7" in lines
 
 

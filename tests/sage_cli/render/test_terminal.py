@@ -141,15 +141,25 @@ def test_details_name_seed_and_sampling() -> None:
     [(None, "never finished"), ("failed", "refused"), ("interrupted", "interrupted"), ("stop", "no answer")],
 )
 def test_the_table_says_why_there_is_no_answer(reason: str | None, said: str) -> None:
-    from sage_cli.console import Face
-    from sage_cli.paint import paint
-
     entry = Entry(
         id="1m7y0g5y8bft1", created="2020-01-02T03:04:05+00:00", model="m", question="a\n\x1b[2Jb",
         answer=None, confidence=None, finish_reason=reason,
     )  # fmt: skip
-    table = terminal.answers_table([entry], unicode=True)
-    shown = paint(table, Face(terminal=True, color=False, unicode=True), width=80)
+    shown = terminal.answers_table([entry], UNICODE, width=80).plain
     assert said in shown
     assert "a \\x1b[2Jb" in shown
     assert "2020-01-02" in shown
+
+
+@pytest.mark.parametrize("signs", [UNICODE, ASCII])
+@pytest.mark.parametrize("width", [1, 60, 100])
+def test_the_table_is_cut_to_fit(signs: terminal.Glyphs, width: int) -> None:
+    entry = Entry(
+        id="1m7y0g5y8bft1", created="2020-01-02T03:04:05+00:00", model="m", question="who is 你好 " * 30,
+        answer="so it is " * 30, confidence=0.97, finish_reason="stop",
+    )  # fmt: skip
+    header, line = terminal.answers_table([entry], signs, width=width).plain.splitlines()
+    assert cell_len(line) == cell_len(header)
+    assert cell_len(line) <= max(width, 71)
+    assert line.rstrip().endswith(signs.ellipsis)
+    assert terminal.mark(0.97, signs).plain in line
