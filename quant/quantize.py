@@ -17,8 +17,7 @@ from mch_runtime.errors import FileError, NativeError, UsageError, file_error
 from mch_runtime.file_types import FILE_TYPES
 from mch_runtime.gguf_file import GgufFile, open_checked
 from mch_runtime.head.container import attach_in_place, check_belongs, find_head, fingerprint
-from mch_runtime.llama import abi
-from mch_runtime.llama.model import descriptor_path
+from mch_runtime.llama.quantizer import quantize as llama_quantize
 
 MAX_THREADS = 512
 UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
@@ -70,8 +69,9 @@ def quantize(
                 check_belongs(found.head, fd, gguf)
             with atomic_output(output) as partial:
                 with _stream_errors(output):
-                    abi.quantize(
-                        Path(descriptor_path(fd, source)),
+                    llama_quantize(
+                        fd,
+                        source,
                         partial,
                         type_name=type_name,
                         threads=threads,

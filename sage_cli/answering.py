@@ -20,9 +20,8 @@ from sage_cli.console import same_terminal
 from sage_cli.history import Log, log_path
 from sage_cli.live import AnswerStream, NoSteps, Recorder, Relay, Steps
 from sage_cli.paint import paint
-from sage_cli.render.safe import one_line
 from sage_cli.render.terminal import details, glyphs, summary
-from sage_cli.screen import CLEAR_LINE
+from sage_cli.screen import passing_line
 from sage_cli.shell import Asking, Shell
 from sage_cli.steps import ApartSteps, PlainSteps, WovenSteps
 
@@ -103,16 +102,9 @@ class _View:
     @contextmanager
     def loading(self, model: Path) -> Iterator[None]:
         """A line that is gone when the model is there, if that takes a while."""
-        face = self._shell.err_face
         slow = model.is_file() and model.stat().st_size > _SLOW_TO_LOAD
-        if not (slow and face.terminal and face.color) or self._display.quiet:
+        with passing_line(self._shell, f"loading {model.name}", hidden=self._display.quiet or not slow):
             yield
-            return
-        self._shell.err.write(paint(Text(f"loading {one_line(model.name)}", "dim"), face))
-        try:
-            yield
-        finally:
-            self._shell.err.write(CLEAR_LINE)
 
     def notices(self, engine: Asking) -> None:
         if not self._display.quiet:

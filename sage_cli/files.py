@@ -83,9 +83,10 @@ def quantize(
     if threads is not None and not 1 <= threads <= 512:
         raise UsageError(f"--threads {threads} is out of range", hint="1 to 512")
     from quant.quantize import quantize as make_smaller
-    from sage_cli.progress import pulse
+    from sage_cli.screen import passing_line
 
-    with shell.users_umask(), pulse(shell, f"quantizing {source.name}", quiet=quiet):
+    standing = passing_line(shell, f"quantizing {source.name}", hidden=quiet)
+    with shell.users_umask(), standing, shell.signals.deadly():
         report = make_smaller(
             source, output, type_name=type_name, threads=threads, allow_requantize=allow_requantize
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell
@@ -18,29 +18,19 @@ Advance = Callable[[int, int], None]
 @contextmanager
 def bar(shell: Shell, what: str, *, quiet: bool) -> Iterator[Advance]:
     """Hands out a function that takes bytes done and bytes in all."""
-    with _progress(shell, BarColumn(), DownloadColumn(), TimeRemainingColumn(), quiet=quiet) as progress:
-        task = progress.add_task(one_line(what), total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextmanager
-def pulse(shell: Shell, what: str, *, quiet: bool) -> Iterator[None]:
-    """For work that does not say how far it is."""
-    with _progress(shell, BarColumn(), quiet=quiet) as progress:
-        progress.add_task(one_line(what), total=None)
-        yield
-
-
-def _progress(shell: Shell, *columns: ProgressColumn, quiet: bool) -> Progress:
     face = shell.err_face
     shown = face.terminal and face.color and not quiet
     console = Console(file=sys.stderr, force_terminal=shown, legacy_windows=False, safe_box=not face.unicode)
-    return Progress(
+    with Progress(
         TextColumn("{task.description}", markup=False),
-        *columns,
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not shown,
         redirect_stdout=False,
         redirect_stderr=False,
-    )
+    ) as progress:
+        task = progress.add_task(one_line(what), total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

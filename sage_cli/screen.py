@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.cells import cell_len
 from rich.text import Text
 
 from sage_cli.console import Face, Output
 from sage_cli.paint import paint
-from sage_cli.render.safe import safe
+from sage_cli.render.safe import one_line, safe
 from sage_cli.render.terminal import at_gutter
+from sage_cli.shell import Shell
 
 CLEAR_LINE = "\r\x1b[2K"
 
@@ -91,3 +95,20 @@ class Screen:
         """Go to the next line; white space that waited is dropped."""
         self._err.write("\n")
         self._column, self._held, self._marked = 0, "", False
+
+
+@contextmanager
+def passing_line(shell: Shell, text: str, *, hidden: bool = False) -> Iterator[None]:
+    """A line that stands on the terminal as long as the body takes; elsewhere nothing.
+
+    It leaves the terminal as it is even if the process is killed.
+    """
+    face = shell.err_face
+    if hidden or not (face.terminal and face.color):
+        yield
+        return
+    shell.err.write(paint(Text(one_line(text), "dim"), face))
+    try:
+        yield
+    finally:
+        shell.err.write(CLEAR_LINE)

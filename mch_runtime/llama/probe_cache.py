@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import platformdirs
 
 from mch_runtime.errors import ModelError
 from mch_runtime.llama import abi
+from mch_runtime.llama.child import run_child
 
 SECONDS = 300
 _FINE = "ok"
@@ -65,17 +64,13 @@ def _place(fd: int, purpose: str) -> Path:
 
 def _try_in_child(fd: int) -> tuple[str, bool]:
     """The verdict, and whether it is the file's doing and not a lack of time or memory."""
-    command = [sys.executable, "-m", "mch_runtime.llama.probe", f"/proc/self/fd/{fd}"]
     try:
-        child = subprocess.run(
-            command, pass_fds=(fd,), capture_output=True, timeout=SECONDS, text=True, errors="replace"
-        )
-    except subprocess.TimeoutExpired:
+        result = run_child("mch_runtime.llama.probe", f"/proc/self/fd/{fd}", fd=fd, seconds=SECONDS)
+    except TimeoutError:
         return f"llama.cpp did not finish a try in {SECONDS} s", False
-    if child.returncode == 0:
+    if result.code == 0:
         return _FINE, True
-    reason = child.stderr.strip().rsplit("\n", 1)[-1]
-    if child.returncode < 0:
-        number = signal.Signals(-child.returncode)
-        return f"llama.cpp crashes on this file ({number.name}) {reason}".strip(), number in _CRASHES
-    return reason or f"llama.cpp fails on this file (code {child.returncode})", False
+    if result.crash is not None:
+        verdict = f"llama.cpp crashes on this file ({result.crash.name}) {result.said}".strip()
+        return verdict, result.crash in _CRASHES
+    return result.said or f"llama.cpp fails on this file (code {result.code})", False

@@ -130,9 +130,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
 
 def test_a_crash_in_the_child_is_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    crash = [sys.executable, "-c", "import os; os.abort()"]
-    run = subprocess.run
-    monkeypatch.setattr(probe_cache.subprocess, "run", lambda _command, **options: run(crash, **options))
+    (tmp_path / "crash.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = probe_cache.run_child
+    monkeypatch.setattr(probe_cache, "run_child", lambda _module, *_, **options: run("crash", **options))
     path = write_model(tmp_path / "tiny.gguf")
     with pytest.raises(ModelError, match="SIGABRT"), open_model(path):
         pass

@@ -21,9 +21,12 @@ from mch_runtime.strategies.chain import Chain
 from mch_runtime.strategies.fast import write_fast
 from sage_cli.assets import DEFAULT_MODEL
 
-QUESTIONS = (
+TWO_STEPS = (
     "Ben has 4 apples. Anna has three times as many apples as Ben. Tom has 5 more apples than Anna. "
-    "How many apples does Tom have?",
+    "How many apples does Tom have?"
+)
+QUESTIONS = (
+    TWO_STEPS,
     "Zoe has 9 coins. Max has 4 fewer coins than Zoe. How many coins do Zoe and Max have together?",
     "Kim has 12 pens. Leo has half as many pens as Kim. How many pens does Leo have?",
 )

@@ -15,7 +15,7 @@ from mch_runtime.file_types import FILE_TYPES
 from mch_runtime.gguf_file import open_checked
 from mch_runtime.head.container import attach, encode_head, find_head, fingerprint, sidecar_path, verify
 from mch_runtime.head.spec import Head
-from mch_runtime.llama import abi
+from mch_runtime.llama import abi, quantizer
 from mch_runtime.llama.model import open_model
 from quant.quantize import NEED_IMPORTANCE, available_types, quantize
 from tests.gguf_samples import make_head, write_model
@@ -185,10 +185,10 @@ def test_failure_leaves_the_output_as_it_was(
     output = tmp_path / "out.gguf"
     output.write_bytes(b"before")
 
-    def damage(source: Path, target: Path, **settings: object) -> None:
+    def damage(_fd: int, source: Path, target: Path, **settings: object) -> None:
         target.write_bytes(source.read_bytes()[:-1000])
 
-    monkeypatch.setattr(abi, "quantize", damage)
+    monkeypatch.setattr("quant.quantize.llama_quantize", damage)
     with pytest.raises(SageError):
         quantize(model, output, type_name="Q4_0")
     assert output.read_bytes() == b"before"
@@ -200,12 +200,24 @@ def test_a_result_with_another_fingerprint_is_refused(
 ) -> None:
     other = write_model(tmp_path / "other.gguf", n_embd=256, ffn=256, n_layer=1, tied=True)
 
-    def swap(source: Path, target: Path, **settings: object) -> None:
+    def swap(_fd: int, source: Path, target: Path, **settings: object) -> None:
         shutil.copy(other, target)
 
-    monkeypatch.setattr(abi, "quantize", swap)
+    monkeypatch.setattr("quant.quantize.llama_quantize", swap)
     with pytest.raises(NativeError, match="more than the weights"):
         quantize(model, tmp_path / "out.gguf", type_name="Q4_0")
+
+
+def test_a_crash_of_the_quantizer_is_an_error_here(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crash.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = quantizer.run_child
+    monkeypatch.setattr(quantizer, "run_child", lambda _module, *_, **options: run("crash", **options))
+    with pytest.raises(NativeError, match="SIGABRT"):
+        quantize(model, tmp_path / "out.gguf", type_name="Q4_0")
+    assert not (tmp_path / "out.gguf").exists()
 
 
 FULL = """

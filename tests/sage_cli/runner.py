@@ -61,7 +61,8 @@ def _text(file: Any) -> str:
 def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
     """A clean environment for a child; the log is in ``tmp_path``."""
     kept = {key: value for key, value in os.environ.items() if key not in _OURS}
-    return kept | {"SAGE_LOG": str(tmp_path / "logs.db"), "OMP_NUM_THREADS": "1", "TERM": "xterm"} | changes
+    ours = {"SAGE_LOG": str(tmp_path / "logs.db"), "XDG_CACHE_HOME": str(tmp_path / "cache"), "TERM": "xterm"}
+    return kept | ours | changes
 
 
 _OURS = {"NO_COLOR", "FORCE_COLOR", "SAGE_MODEL", "SAGE_DEBUG", "FAKE_SCRIPT", "PYTHONUTF8", "COLUMNS"}
