@@ -13,6 +13,7 @@ import numpy as np
 from mch_runtime.head.fit import CHANNELS
 from mch_runtime.head.network import HeadRun
 from mch_runtime.head.spec import Head
+from mch_runtime.head.witness import calibrate
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model
 from mch_runtime.loading import fit_head
@@ -23,6 +24,7 @@ from training.corpus import Curriculum, problems
 from training.traces import Sampled, sample
 
 ROWS = 64
+ANSWER = CHANNELS.index("answer")
 
 
 @contextmanager
@@ -65,7 +67,8 @@ class Scores:
 
     steps: (n, 3) calibrated channels; step_labels (n, 3); is_answer (n,); step_logprob_mean and
     step_logprob_min (n,); step_chain (n,); chain_problem (m,); chain_answer (m,) labels;
-    chain_confidence, chain_logprob_mean, chain_logprob_min (m,).
+    chain_confidence, by the answer channel, and chain_fast, by the calibrator of greedy chains, (m,);
+    chain_logprob_mean and chain_logprob_min (m,).
     """
 
     steps: np.ndarray
@@ -77,6 +80,7 @@ class Scores:
     chain_problem: np.ndarray
     chain_answer: np.ndarray
     chain_confidence: np.ndarray
+    chain_fast: np.ndarray
     chain_logprob_mean: np.ndarray
     chain_logprob_min: np.ndarray
 
@@ -87,39 +91,21 @@ def score(head: Head, sampled: Iterator[Sampled]) -> Scores:
     confidences: list[np.ndarray] = []
     chain_rows: list[tuple[float, ...]] = []
     for index, one in enumerate(sampled):
-        run = HeadRun(head)
-        ends = dict(zip(one.recorder.step_ends, range(len(one.labels.steps)), strict=True))
-        channels = np.full(len(CHANNELS), np.nan)
-        for place, (hidden, features) in enumerate(
-            zip(one.recorder.hidden, one.recorder.features, strict=True)
-        ):
-            run.push(hidden.astype(np.float32), features)
-            if place in ends:
-                channels = run.calibrate(run.logits()).astype(np.float64)
-                confidences.append(channels)
-                label, step = one.labels.steps[ends[place]], one.chain.steps[ends[place]]
-                step_rows.append(
-                    (
-                        index,
-                        label.valid,
-                        label.sound,
-                        one.labels.answer,
-                        label.is_answer,
-                        step.logprob_mean,
-                        step.logprob_min,
-                    )
-                )
+        logits = _step_logits(head, one)
+        channels = [HeadRun(head).calibrate(row).astype(np.float64) for row in logits]
+        confidences += channels
+        right = one.labels.answer
+        for label, step in zip(one.labels.steps, one.chain.steps, strict=True):
+            truth = (label.valid, label.sound, right, label.is_answer)
+            step_rows.append((index, *truth, step.logprob_mean, step.logprob_min))
         lengths = np.array([step.tokens[1] - step.tokens[0] for step in one.chain.steps])
         means = np.array([step.logprob_mean for step in one.chain.steps])
-        chain_rows.append(
-            (
-                one.problem_index,
-                one.labels.answer,
-                channels[CHANNELS.index("answer")],
-                float((means * lengths).sum() / lengths.sum()),
-                min(s.logprob_min for s in one.chain.steps),
-            )
+        fast = calibrate(head.spec.calibration["fast"], {"answer_logit": float(logits[-1][ANSWER])})
+        logprobs = (
+            float((means * lengths).sum() / lengths.sum()),
+            min(s.logprob_min for s in one.chain.steps),
         )
+        chain_rows.append((one.problem_index, right, channels[-1][ANSWER], fast, *logprobs))
     steps, whole = np.array(step_rows, dtype=np.float64), np.array(chain_rows, dtype=np.float64)
     return Scores(
         steps=np.array(confidences),
@@ -131,6 +117,18 @@ def score(head: Head, sampled: Iterator[Sampled]) -> Scores:
         chain_problem=whole[:, 0].astype(np.int64),
         chain_answer=whole[:, 1],
         chain_confidence=whole[:, 2],
-        chain_logprob_mean=whole[:, 3],
-        chain_logprob_min=whole[:, 4],
+        chain_fast=whole[:, 3],
+        chain_logprob_mean=whole[:, 4],
+        chain_logprob_min=whole[:, 5],
     )
+
+
+def _step_logits(head: Head, one: Sampled) -> list[np.ndarray]:
+    """Raw channel logits at every step end of a recorded chain."""
+    run = HeadRun(head)
+    logits = []
+    for place, (hidden, features) in enumerate(zip(one.recorder.hidden, one.recorder.features, strict=True)):
+        run.push(hidden.astype(np.float32), features)
+        if place in one.recorder.step_ends:
+            logits.append(run.logits())
+    return logits

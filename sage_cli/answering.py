@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from mch_runtime.errors import SageError, UsageError
+from mch_runtime.errors import Interrupted, SageError, UsageError
 from mch_runtime.observer import Observer, SilentObserver
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.session import Interrupt
@@ -154,8 +154,8 @@ class _Record:
             self._begin(question, model.name)
         try:
             yield
-        except SageError:
-            self._fail()
+        except SageError as error:
+            self._fail("interrupted" if isinstance(error, Interrupted) else "failed")
             raise
         finally:
             if self._log is not None:
@@ -176,10 +176,10 @@ class _Record:
             if log.moved is not None:
                 self._note(f"the log {path} was damaged and is now {log.moved}")
 
-    def _fail(self) -> None:
+    def _fail(self, reason: str) -> None:
         if self._log is not None:
             with self._forgiving():
-                self._log.fail(self._id)
+                self._log.fail(self._id, reason)
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:

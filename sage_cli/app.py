@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -105,6 +104,8 @@ def _operating_system_said(error: OSError) -> tuple[str, str, int]:
 
 def _fail_unexpectedly(shell: Shell | None, error: Exception) -> int:
     if os.environ.get("SAGE_DEBUG"):
+        import traceback
+
         traceback.print_exception(error)
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return _fail(shell, f"internal error ({what})", "SAGE_DEBUG=1 shows where it happened", EXIT_INTERNAL)

@@ -95,6 +95,7 @@ class Log:
         """
         self.path = path
         self.moved: Path | None = None
+        self._named = named
         _prepare(path, named=named)
         try:
             self._db = _connect(path)
@@ -106,7 +107,7 @@ class Log:
         if not _is_damage(error) or self.moved is not None:
             raise _log_error(error, self.path) from error
         self.moved = _move_aside(self.path)
-        _prepare(self.path, named=False)
+        _prepare(self.path, named=self._named)
         self._db = _connect(self.path)
 
     def __enter__(self) -> Log:
@@ -149,9 +150,9 @@ class Log:
             identifier,
         )
 
-    def fail(self, identifier: str) -> None:
+    def fail(self, identifier: str, reason: str = "failed") -> None:
         """Store that there will be no answer."""
-        self._write("UPDATE answers SET finish_reason = 'failed' WHERE id = ?", identifier)
+        self._write("UPDATE answers SET finish_reason = ? WHERE id = ?", reason, identifier)
 
     def latest(self, limit: int) -> list[Entry]:
         """The last entries, newest first, without their traces."""

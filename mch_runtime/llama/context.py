@@ -18,6 +18,7 @@ DEFAULT_CTX = 4096
 N_BATCH = 512
 CTX_STEP = 256
 LOGITS_BYTES = 64 << 20  # of one block
+SMALL_MODEL = 32 << 20  # bytes of file
 
 
 class LlamaBranch:
@@ -173,7 +174,7 @@ def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt
         n_ctx=n_ctx,
         n_batch=N_BATCH,
         n_seq_max=options.max_sequences,
-        threads=_threads(options.threads),
+        threads=thread_count(model, options),
         flash_attention=options.flash_attention,
         kv_f32=options.kv_type == "f32",
         interrupted=lambda: interrupt.requested,
@@ -191,8 +192,13 @@ def context_size(model: LlamaModel, options: EngineOptions) -> int:
     return -(-wanted // CTX_STEP) * CTX_STEP
 
 
-def _threads(asked: int | None) -> int:
+def thread_count(model: LlamaModel, options: EngineOptions) -> int:
+    """What was asked for, else a thread per core.
+
+    A model this small gets one: its threads would wait for each other longer than they compute.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = options.threads
     if asked is not None and asked > 4 * cores:
         raise UsageError(f"--threads {asked} is far more than this machine's {cores} cores")
-    return asked or cores
+    return asked or (1 if os.fstat(model.fd).st_size < SMALL_MODEL else cores)

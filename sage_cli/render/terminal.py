@@ -86,10 +86,13 @@ def at_gutter(text: Text, *, column: int, width: int) -> Text:
 
 def summary(trace: Trace, signs: Glyphs) -> Text:
     """``27 · 97 % sure · 812 tokens/s · sage-pico Q8_0``"""
-    parts = []
+    parts: list[Text] = []
     if trace.answer is not None and len(trace.answer) <= _LONGEST_ANSWER and "\n" not in trace.answer:
         parts.append(Text(one_line(trace.answer), "bold"))
-    parts.append(_certainty(trace))
+    if trace.answer is not None:
+        parts.append(_certainty(trace))
+    elif trace.finish_reason == "stop":
+        parts.append(Text("no answer", "yellow"))
     if trace.finish_reason == "interrupted":
         parts.append(Text("interrupted", "yellow"))
     if trace.finish_reason == "length":

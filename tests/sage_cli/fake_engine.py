@@ -72,6 +72,7 @@ class Script:
     load_error: SageError | None = None
     ask_error: SageError | None = None
     prompt_tokens: int = 48
+    stubborn: bool = False
 
 
 class FakeEngine:
@@ -97,8 +98,9 @@ class FakeEngine:
         for script, confidence in zip(self._script.steps, self._script.confidences, strict=True):
             start = len(told)
             for piece in script:
-                if self._interrupt.requested or (options.max_tokens and len(told) >= options.max_tokens):
-                    reason = "interrupted" if self._interrupt.requested else "length"
+                stop = self._interrupt.requested and not self._script.stubborn
+                if stop or (options.max_tokens and len(told) >= options.max_tokens):
+                    reason = "interrupted" if stop else "length"
                     break
                 if self._script.delay:
                     time.sleep(self._script.delay)

@@ -21,6 +21,12 @@ SCRIPTS = {
         steps=[*pieces(*["Step 1: and so on and on and on"] * 40), pico_answer()],
         confidences=[confident(0.9)] * 41,
     ),
+    "stubborn": Script(
+        delay=0.05,
+        steps=[*pieces(*["Step 1: and so on and on and on"] * 40), pico_answer()],
+        confidences=[confident(0.9)] * 41,
+        stubborn=True,
+    ),
     "plain": Script(
         steps=pieces(*POEM, part="answer"), confidences=[None] * 3, confidence=None, model=PLAIN_MODEL
     ),

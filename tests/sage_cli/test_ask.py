@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mch_runtime.errors import AccessError, HeadError, MissingInputError, ResourceError, UsageError
+from mch_runtime.errors import (
+    AccessError,
+    HeadError,
+    Interrupted,
+    MissingInputError,
+    ResourceError,
+    UsageError,
+)
 from mch_runtime.options import SamplingOptions
 from mch_runtime.wire import from_wire
 from sage_cli import ask as ask_module
@@ -293,4 +300,10 @@ def test_an_interrupted_answer_is_shown_and_kept() -> None:
     result = run("-m", "m", "q", engine=Interrupting(replace(Script())))
     assert result.out == ""
     assert "interrupted" in result.err
+    assert [entry.finish_reason for entry in entries()] == ["interrupted"]
+
+
+def test_an_interrupt_before_the_first_token() -> None:
+    result = run("-m", "m", "q", engine=FakeOpener(Script(ask_error=Interrupted())))
+    assert (result.code, result.out, result.err) == (130, "", "")
     assert [entry.finish_reason for entry in entries()] == ["interrupted"]

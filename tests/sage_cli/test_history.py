@@ -124,6 +124,15 @@ def test_a_damaged_log_is_moved_never_deleted(path: Path, content: bytes) -> Non
         assert log.latest(9) == []
 
 
+def test_a_named_log_may_be_in_a_folder_of_everybody(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    path = tmp_path / "x.db"
+    path.write_bytes(b"SQLite format 3\0" + b"\1" * 4096)
+    with Log(path, named=True) as log:
+        assert log.moved is not None
+        assert log.begin("q", "m")
+
+
 def test_flipped_bytes_lose_nothing_silently(path: Path) -> None:
     """Whatever is flipped, the log opens, or is moved aside, or says in a sentence why not."""
     trace = trace_of(Script())

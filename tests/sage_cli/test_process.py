@@ -101,10 +101,10 @@ def test_closed_streams_without_an_engine(args: list[str], env: Env) -> None:
     assert done.returncode in {0, 2, 74}
 
 
-def start_slow(env: Env, *args: str) -> subprocess.Popen[bytes]:
+def start_slow(env: Env, script: str = "slow") -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
-        [*FAKE, "-m", "m", *args, "q"],
-        env=env | {"FAKE_SCRIPT": "slow"}, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=-1, stderr=-1,
+        [*FAKE, "-m", "m", "q"],
+        env=env | {"FAKE_SCRIPT": script}, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=-1, stderr=-1,
     )  # fmt: skip
     assert child.stderr is not None
     assert child.stderr.readline().startswith(b"Step 1")
@@ -129,6 +129,16 @@ def test_a_signal_keeps_what_was_written(number: int, code: int, env: Env) -> No
         assert entry.finish_reason == "interrupted"
         assert entry.trace is not None
         assert entry.trace["text"].startswith("Step 1")
+
+
+def test_a_second_signal_does_not_wait(env: Env) -> None:
+    child = start_slow(env, "stubborn")
+    child.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=5)
+    assert child.returncode == 130
 
 
 def test_an_interrupted_json_answer_is_still_an_object(env: Env) -> None:

@@ -73,6 +73,11 @@ def test_summary_says_how_it_ended(reason: str, said: str) -> None:
     assert said in terminal.summary(trace, UNICODE).plain
 
 
+def test_without_an_answer_nothing_is_sure() -> None:
+    text = terminal.summary(replace(trace_of(Script()), answer=None), UNICODE).plain
+    assert text == "no answer · 812 tokens/s · sage-pico Q8_0"
+
+
 def test_a_long_answer_is_not_repeated() -> None:
     trace = replace(trace_of(Script()), answer="x" * 41)
     assert "xxx" not in terminal.summary(trace, UNICODE).plain
