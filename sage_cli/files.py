@@ -86,7 +86,7 @@ def quantize(
     from sage_cli.screen import passing_line
 
     standing = passing_line(shell, f"quantizing {source.name}", hidden=quiet)
-    with shell.users_umask(), standing, shell.signals.deadly():
+    with shell.users_umask(), standing:
         report = make_smaller(
             source, output, type_name=type_name, threads=threads, allow_requantize=allow_requantize
         )

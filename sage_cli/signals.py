@@ -62,15 +62,6 @@ class Signals:
         finally:
             self._engine = None
 
-    @contextmanager
-    def deadly(self) -> Iterator[None]:
-        """For native code that runs long and never lets Python look: a signal ends the process at once."""
-        self.restore()
-        try:
-            yield
-        finally:
-            self.install()
-
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._engine is None:
             raise Stopped(number)

@@ -9,8 +9,6 @@ from types import MappingProxyType
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, TokenType, quants
 
-from mch_runtime.head.spec import Calibrator, Head, HeadSpec, Probe, tensor_shapes
-
 Tensors = dict[str, np.ndarray]
 
 CHAT_TEMPLATE = (
@@ -105,35 +103,6 @@ def make_tensors(
         shapes |= {f"blk.{layer}.{name}": shape for name, shape in block.items()}
     random = np.random.default_rng(seed)
     return {name: _random_tensor(random, name, shape) for name, shape in shapes.items()}
-
-
-def make_head(*, n_embd: int = 64, fingerprint: str = "0" * 64, seed: int = 0, width: int = 16) -> Head:
-    """A random head; give it the base's fingerprint to make it fit."""
-    random = np.random.default_rng(seed)
-
-    def values(*shape: int) -> np.ndarray:
-        return random.normal(size=shape).astype(np.float32)
-
-    spec = HeadSpec(
-        name="sample head",
-        base_architecture="qwen2",
-        base_fingerprint=fingerprint,
-        probe=Probe(token_ids=tuple(range(16)), state=values(n_embd), cosine=0.5),
-        embedding_length=n_embd,
-        width=width,
-        head_count=2,
-        rope_freq_base=10000.0,
-        rms_epsilon=2.0**-20,
-        statistics=("logprob", "entropy", "margin"),
-        channels=("valid", "sound", "answer"),
-        platt_scale=(1.0, 0.5, 2.0),
-        platt_bias=(0.0, -0.25, 0.125),
-        step_delimiter="\n",
-        template="",
-        calibration={"vote": Calibrator(features=("share", "n"), weight=(1.5, -0.5), bias=0.25)},
-        provenance={"data": "sums", "steps": 1234, "auroc": 0.91},
-    )
-    return Head(spec, {name: values(*shape) for name, shape in tensor_shapes(spec).items()})
 
 
 def _block_shapes(architecture: str, embd: int, kv: int, head: int, ffn: int) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ from mch_runtime.errors import HeadError, MissingInputError, SageError
 from mch_runtime.gguf_file import open_checked, read_gguf
 from mch_runtime.head.container import verify, write_safetensors_head
 from mch_runtime.head.spec import Head
-from tests.gguf_samples import make_head
+from tests.head_samples import random_head
 
 
 def tensors_of(path: Path) -> dict[str, gguf.ReaderTensor]:
@@ -202,7 +202,7 @@ def test_tied_embeddings_stored_twice(tiny: Path, tmp_path: Path, edit) -> None:
 @pytest.fixture
 def fitting_head(tiny: Path, tmp_path: Path) -> Head:
     report = convert(tiny, tmp_path / "bare.gguf", outtype="f32")
-    return make_head(n_embd=64, fingerprint=report.fingerprint)
+    return random_head(d=64, base_fingerprint=report.fingerprint)
 
 
 def test_the_head_of_the_folder_is_put_behind_the_base(
@@ -229,7 +229,7 @@ def test_a_head_from_elsewhere_counts_before_the_folders(
 
 
 def test_a_head_of_another_base_is_refused(tiny: Path, tmp_path: Path) -> None:
-    write_safetensors_head(make_head(n_embd=64, fingerprint="1" * 64), tiny / "head.safetensors")
+    write_safetensors_head(random_head(d=64, base_fingerprint="1" * 64), tiny / "head.safetensors")
     with pytest.raises(HeadError, match="was fitted on"):
         convert(tiny, tmp_path / "out.gguf", outtype="f32")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

@@ -42,7 +42,8 @@ from mch_runtime.head.container import (
 from mch_runtime.head.format import SAFETENSORS_KEY
 from mch_runtime.head.metadata import from_metadata, to_metadata
 from mch_runtime.head.spec import Calibrator, Head, Probe
-from tests.gguf_samples import make_head, write_model
+from tests.gguf_samples import write_model
+from tests.head_samples import random_head
 from tests.mch_runtime.test_atomic import largest_file
 
 
@@ -67,7 +68,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def head(model: Path) -> Head:
-    return make_head(fingerprint=print_of(model))
+    return random_head(base_fingerprint=print_of(model))
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def whole(model: Path, head: Head) -> Path:
 
 
 def test_gguf_round_trip() -> None:
-    head = make_head()
+    head = random_head()
     data = encode_head(head)
     again = decode_head(data)
     assert encode_head(head) == data, "the same bytes every time"
@@ -97,7 +98,7 @@ def test_gguf_round_trip() -> None:
 
 def test_any_gguf_reader_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "head.gguf"
-    path.write_bytes(encode_head(make_head()))
+    path.write_bytes(encode_head(random_head()))
     reader = GGUFReader(path)
     assert reader.fields["general.architecture"].contents() == "mch"
     assert reader.fields["general.type"].contents() == "adapter"
@@ -114,7 +115,7 @@ numbers = st.floats(-(2.0**90), 2.0**90, width=32, allow_subnormal=False)
 def heads(draw: st.DrawFn) -> Head:
     head_count = draw(st.integers(1, 3))
     width = 2 * head_count * draw(st.integers(1, 3))
-    base = make_head(n_embd=draw(st.integers(1, 6)), width=4, seed=draw(st.integers(0, 99)))
+    base = random_head(d=draw(st.integers(1, 6)), width=4, seed=draw(st.integers(0, 99)))
     channels = tuple(draw(st.lists(names, min_size=1, max_size=3, unique=True)))
     features = tuple(draw(st.lists(names, min_size=1, max_size=3, unique=True)))
     modes = st.dictionaries(
@@ -160,7 +161,7 @@ def test_round_trip_of_any_head(head: Head) -> None:
 
 
 def test_a_gate_is_carried(model: Path) -> None:
-    plain = make_head()
+    plain = random_head()
     gate = {"mch.gate.weight": np.ones((1, 16), np.float32), "mch.gate.bias": np.ones(1, np.float32)}
     again = decode_head(encode_head(Head(plain.spec, {**plain.tensors, **gate})))
     assert again.tensors["mch.gate.weight"].shape == (1, 16)
@@ -172,7 +173,7 @@ def edited(edit: Callable[[GGUFWriter], object]) -> bytes:
     """A head's GGUF with something changed before it is written."""
     import tempfile
 
-    head = make_head()
+    head = random_head()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.gguf"
         writer = GGUFWriter(path, "mch")
@@ -263,7 +264,7 @@ def test_what_says_nothing_about_the_head_is_ignored() -> None:
 
 
 def test_bytes_behind_the_head_are_refused() -> None:
-    data = encode_head(make_head())
+    data = encode_head(random_head())
     decode_head(data + bytes(7) if len(data) % 32 else data)
     for extra in (b"x", bytes(4096), bytes(32)):
         with pytest.raises(HeadError):
@@ -273,7 +274,7 @@ def test_bytes_behind_the_head_are_refused() -> None:
 
 
 def test_invalid_heads_are_not_written(tmp_path: Path) -> None:
-    head = make_head()
+    head = random_head()
     for bad in (
         Head(dataclasses.replace(head.spec, width=-1), head.tensors),
         Head(dataclasses.replace(head.spec, name=""), head.tensors),
@@ -297,7 +298,7 @@ def test_arbitrary_heads(data: bytes, prefix: bool) -> None:
 
 def test_mutated_heads() -> None:
     """A head or a HeadError, quickly, whatever happens to the header."""
-    data = bytearray(encode_head(make_head()))
+    data = bytearray(encode_head(random_head()))
     source = random.Random(2)
     start = time.perf_counter()
     for _ in range(1500):
@@ -319,7 +320,7 @@ def test_mutated_heads() -> None:
 
 
 def test_safetensors_round_trip(tmp_path: Path) -> None:
-    head, path = make_head(), tmp_path / "head.safetensors"
+    head, path = random_head(), tmp_path / "head.safetensors"
     write_safetensors_head(head, path)
     assert same(read_safetensors_head(path), head)
     assert set(load_file(path)) == set(head.tensors)
@@ -329,11 +330,11 @@ def test_safetensors_round_trip(tmp_path: Path) -> None:
 
 
 def spec_json(**changes: object) -> str:
-    return json.dumps({key: value for key, (_, value) in to_metadata(make_head().spec).items()} | changes)
+    return json.dumps({key: value for key, (_, value) in to_metadata(random_head().spec).items()} | changes)
 
 
 def test_hostile_safetensors(tmp_path: Path) -> None:
-    tensors = dict(make_head().tensors)
+    tensors = dict(random_head().tensors)
     good = save(tensors, metadata={SAFETENSORS_KEY: spec_json()})
     deep = "[" * 100_000 + "]" * 100_000
     cases = [
@@ -427,7 +428,7 @@ def test_fingerprint_is_the_documented_one(model: Path) -> None:
 
 
 def test_misfits_name_both_sides() -> None:
-    head = make_head(fingerprint="a" * 64)
+    head = random_head(base_fingerprint="a" * 64)
     check_fits(head, architecture="qwen2", fingerprint="a" * 64, n_embd=64)
     with pytest.raises(HeadError, match="qwen2 with 64 dimensions, and this model is llama with 64"):
         check_fits(head, architecture="llama", fingerprint="a" * 64, n_embd=64)
@@ -499,7 +500,7 @@ def test_an_unpadded_base_is_given_back_as_it_was(model: Path, head: Head, tmp_p
     for size in (end, path.stat().st_size):
         os.truncate(path, size)
         before = path.read_bytes()
-        attach(path, make_head(n_embd=36, fingerprint=print_of(path)), tmp_path / "with.gguf")
+        attach(path, random_head(d=36, base_fingerprint=print_of(path)), tmp_path / "with.gguf")
         detach(tmp_path / "with.gguf", tmp_path / "without.gguf")
         assert (tmp_path / "without.gguf").read_bytes() == before
 
@@ -553,7 +554,7 @@ def test_a_damaged_sidecar_is_an_error(model: Path, head: Head) -> None:
 
 
 def test_wrong_heads_are_not_attached(model: Path, tmp_path: Path) -> None:
-    wrong, out = make_head(fingerprint="0" * 64), tmp_path / "out.gguf"
+    wrong, out = random_head(base_fingerprint="0" * 64), tmp_path / "out.gguf"
     before = model.read_bytes()
     with pytest.raises(HeadError, match="was fitted on"):
         attach(model, wrong, out)
@@ -640,7 +641,7 @@ def test_every_damaged_footer_byte_is_noticed(model: Path, whole: Path) -> None:
         assert "sage head detach --in-place" in caught.value.hint
         assert str(whole) in caught.value.message
     with pytest.raises(HeadError, match="damaged"):
-        attach_in_place(whole, encode_head(make_head()), force=True)
+        attach_in_place(whole, encode_head(random_head()), force=True)
     detach_in_place(whole)
     assert whole.read_bytes() == model.read_bytes()
 
@@ -751,7 +752,7 @@ def _whole(factory: pytest.TempPathFactory) -> Path:
     if not path.exists():
         folder.mkdir()
         model = write_model(folder / "model.gguf", n_layer=1)
-        attach(model, make_head(fingerprint=print_of(model)), path)
+        attach(model, random_head(base_fingerprint=print_of(model)), path)
     return path
 
 

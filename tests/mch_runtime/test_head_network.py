@@ -46,7 +46,11 @@ def test_agrees_with_the_reference(ends: set[int], shape: tuple[int, int]) -> No
 def test_reference_vector() -> None:
     """Any other implementation can check itself against this file."""
     stored = json.loads(VECTOR.read_text())
-    spec = random_head(d=6, width=4, head_count=2).spec
+    fields = stored["spec"]
+    spec = random_head(
+        d=fields.pop("embedding_length"),
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
+    ).spec
     head = Head(spec, {k: np.array(v, dtype=np.float32) for k, v in stored["tensors"].items()})
     hidden = np.array(stored["hidden"], dtype=np.float32)
     features = np.array(stored["features"], dtype=np.float32)
@@ -89,7 +93,7 @@ def test_agrees_with_torch() -> None:
     network = build_network(24, 4, FitConfig(width=16, head_count=2))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    head = Head(random_head().spec, network.named_tensors())
+    head = Head(random_head(d=24, rms_epsilon=1e-6).spec, network.named_tensors())
     hidden, features = inputs(head, 30)
     with torch.no_grad():
         expected = network(torch.from_numpy(hidden)[None], torch.from_numpy(features)[None])[0].numpy()

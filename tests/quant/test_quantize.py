@@ -18,7 +18,8 @@ from mch_runtime.head.spec import Head
 from mch_runtime.llama import abi, quantizer
 from mch_runtime.llama.model import open_model
 from quant.quantize import NEED_IMPORTANCE, available_types, quantize
-from tests.gguf_samples import make_head, write_model
+from tests.gguf_samples import write_model
+from tests.head_samples import random_head
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def model(_model: Path, tmp_path: Path) -> Path:
 def head(model: Path) -> Head:
     """A head that fits the model."""
     with open_checked(model) as (fd, header):
-        return make_head(n_embd=256, fingerprint=fingerprint(fd, header))
+        return random_head(d=256, base_fingerprint=fingerprint(fd, header))
 
 
 def head_bytes(path: Path) -> bytes:
@@ -104,7 +105,7 @@ def test_a_sidecar_head_goes_into_the_file(model: Path, head: Head, tmp_path: Pa
 
 
 def test_a_head_of_another_model_is_refused(model: Path, head: Head, tmp_path: Path) -> None:
-    sidecar_path(model).write_bytes(encode_head(make_head(n_embd=256, fingerprint="1" * 64)))
+    sidecar_path(model).write_bytes(encode_head(random_head(d=256, base_fingerprint="1" * 64)))
     with pytest.raises(HeadError, match="was fitted on"):
         quantize(model, tmp_path / "out.gguf", type_name="Q4_0")
     assert not (tmp_path / "out.gguf").exists()

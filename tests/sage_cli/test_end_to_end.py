@@ -17,7 +17,8 @@ from mch_runtime.head.container import encode_head
 from mch_runtime.wire import from_wire
 from sage_cli.ask import EMBEDDED_MODEL
 from sage_cli.history import Log
-from tests.gguf_samples import make_head, write_model
+from tests.gguf_samples import write_model
+from tests.head_samples import random_head
 from tests.sage_cli.runner import REAL, ROOT, spawn
 
 pytestmark = pytest.mark.skipif(not EMBEDDED_MODEL.exists(), reason="the embedded model has not been made")
@@ -156,7 +157,7 @@ def test_extra_tensors(env: Env, tmp_path: Path) -> None:
 
 def test_a_wrong_head(env: Env, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.gguf"
-    wrong.write_bytes(encode_head(make_head()))
+    wrong.write_bytes(encode_head(random_head()))
     refused(sage(env, "--head", wrong, QUESTION), 65)
 
 

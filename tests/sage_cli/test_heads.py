@@ -8,7 +8,8 @@ import pytest
 
 from mch_runtime.gguf.checked import open_checked
 from mch_runtime.head.container import encode_head, fingerprint, write_safetensors_head
-from tests.gguf_samples import make_head, write_model
+from tests.gguf_samples import write_model
+from tests.head_samples import random_head
 from tests.sage_cli.runner import run
 
 
@@ -20,7 +21,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def head(model: Path, tmp_path: Path) -> Path:
     with open_checked(model) as (fd, gguf):
-        fitting = make_head(fingerprint=fingerprint(fd, gguf))
+        fitting = random_head(base_fingerprint=fingerprint(fd, gguf))
     path = tmp_path / "head.gguf"
     path.write_bytes(encode_head(fitting))
     return path
@@ -79,7 +80,7 @@ def test_in_place(model: Path, head: Path) -> None:
 
 def test_safetensors_heads(model: Path, tmp_path: Path) -> None:
     with open_checked(model) as (fd, gguf):
-        fitting = make_head(fingerprint=fingerprint(fd, gguf))
+        fitting = random_head(base_fingerprint=fingerprint(fd, gguf))
     write_safetensors_head(fitting, tmp_path / "head.safetensors")
     assert (
         run(*words("head", "attach", model, tmp_path / "head.safetensors", "-o", tmp_path / "x.gguf")).code
@@ -89,7 +90,7 @@ def test_safetensors_heads(model: Path, tmp_path: Path) -> None:
 
 def test_a_head_for_another_model(model: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.gguf"
-    wrong.write_bytes(encode_head(make_head()))
+    wrong.write_bytes(encode_head(random_head()))
     out = tmp_path / "out.gguf"
     refused = run(*words("head", "attach", model, wrong, "-o", out))
     assert refused.code == 65
@@ -154,7 +155,7 @@ def test_files_get_the_permissions_the_user_wants(model: Path, head: Path, tmp_p
 def test_metadata_is_shown_and_not_obeyed(model: Path, tmp_path: Path) -> None:
     import dataclasses
 
-    hostile = make_head()
+    hostile = random_head()
     hostile = dataclasses.replace(
         hostile, spec=dataclasses.replace(hostile.spec, name="a\x1b[2Jb", provenance={"data": "\u202ez"})
     )
