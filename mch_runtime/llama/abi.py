@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mch_runtime.errors import Interrupted, ModelError, NativeError, ResourceError
 from mch_runtime.file_types import FILE_TYPES
 from mch_runtime.options import SamplingOptions
+from mch_runtime.session import Interrupt
 
 WRITTEN_FOR = "0.3.36"
 VERSION: str = llama_cpp.__version__
@@ -164,7 +165,7 @@ class ContextHandle:
         threads: int,
         flash_attention: bool,
         kv_f32: bool,
-        interrupted: Callable[[], bool],
+        interrupt: Interrupt,
     ) -> None:
         params = C.llama_context_default_params()
         params.n_ctx = n_ctx
@@ -193,13 +194,8 @@ class ContextHandle:
         self._batch = _Batch(n_batch)
         self.outputs_all = False
 
-        def asked_to_stop(_user_data: object) -> bool:
-            try:
-                return interrupted()
-            except BaseException:  # noqa: BLE001 - an exception may not cross into C
-                return True
-
-        self._abort = C.ggml_abort_callback(asked_to_stop)
+        # Called a hundred times per token, in the calling thread; attribute access cannot raise.
+        self._abort = C.ggml_abort_callback(lambda _user_data: interrupt.requested)
         C.llama_set_abort_callback(pointer, self._abort, ctypes.c_void_p(0))
 
     def close(self) -> None:
@@ -218,7 +214,7 @@ class ContextHandle:
         if outputs != self.outputs_all:
             C.llama_set_embeddings(self.pointer, outputs)
             self.outputs_all = outputs
-        code = C.llama_decode(self.pointer, self._batch.native(count))
+        code = C.llama_decode(self.pointer, self._batch.native)
         if code == 0:
             return count
         if code == 1:
@@ -262,23 +258,20 @@ class _Batch:
         self._outputs = np.zeros(size, dtype=np.int8)
         ids = self._rows[2]
         self._id_pointers = (ids.ctypes.data + ids.strides[0] * np.arange(size)).astype(np.uintp)
+        self.native = C.llama_batch()
+        self.native.token = _pointer(self._rows[0], C.llama_token)
+        self.native.pos = _pointer(self._rows[1], C.llama_pos)
+        self.native.n_seq_id = _pointer(self._one, ctypes.c_int32)
+        self.native.seq_id = _pointer(self._id_pointers, ctypes.POINTER(C.llama_seq_id))
+        self.native.logits = _pointer(self._outputs, ctypes.c_int8)
 
     def fill(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
         filled = np.array(list(rows), dtype=np.int32).reshape(-1, 3)
         count = len(filled)
         self._rows[:, :count] = filled.T
         self._outputs[:count] = outputs
+        self.native.n_tokens = count
         return count
-
-    def native(self, count: int) -> Any:
-        batch = C.llama_batch()
-        batch.n_tokens = count
-        batch.token = _pointer(self._rows[0], C.llama_token)
-        batch.pos = _pointer(self._rows[1], C.llama_pos)
-        batch.n_seq_id = _pointer(self._one, ctypes.c_int32)
-        batch.seq_id = _pointer(self._id_pointers, ctypes.POINTER(C.llama_seq_id))
-        batch.logits = _pointer(self._outputs, ctypes.c_int8)
-        return batch
 
 
 def _pointer(array: NDArray[Any], kind: Any) -> Any:

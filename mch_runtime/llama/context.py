@@ -177,7 +177,7 @@ def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt
         threads=thread_count(model, options),
         flash_attention=options.flash_attention,
         kv_f32=options.kv_type == "f32",
-        interrupted=lambda: interrupt.requested,
+        interrupt=interrupt,
     )
     try:
         yield LlamaSession(model, handle, max_sequences=options.max_sequences)
