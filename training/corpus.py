@@ -13,8 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from training.dialect import SPECIAL_TOKENS, Mix, example
 from training.families import FAMILIES
-from training.families.quantities import split
-from training.problems import Level, Problem, Split
+from training.problems import Kind, Level, Problem, Split, split_of
 
 # Qwen2's pre-tokenizer as published in its tokenizer.json; every digit is a token of its own.
 QWEN2_PATTERN = (
@@ -25,11 +24,12 @@ QWEN2_PATTERN = (
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Which problems are drawn: families, level, and how often each number of steps."""
+    """Which problems are drawn: families, level, how often each number of steps and each kind."""
 
     families: tuple[str, ...] = ("quantities",)
     level: Level = "easy"
     steps: dict[int, float] = field(default_factory=lambda: {1: 0.15, 2: 0.40, 3: 0.45})
+    kinds: dict[Kind, float] = field(default_factory=lambda: {"answerable": 1.0})
 
 
 def problems(
@@ -38,11 +38,16 @@ def problems(
     """An endless, seeded stream of problems whose names and numbers belong to one split."""
     rng = Random(f"{seed}/{split_name}/{unseen_wording}")
     counts, weights = zip(*curriculum.steps.items(), strict=True)
+    kinds, shares = zip(*curriculum.kinds.items(), strict=True)
     while True:
         family = FAMILIES[rng.choice(curriculum.families)]
         steps = rng.choices(counts, weights)[0]
-        problem = family.problem(rng, level=curriculum.level, steps=steps, unseen_wording=unseen_wording)
-        if split(problem) == split_name:
+        # Without a choice nothing is drawn, so that adding kinds leaves older corpora as they were.
+        kind = rng.choices(kinds, shares)[0] if len(kinds) > 1 else kinds[0]
+        problem = family.problem(
+            rng, level=curriculum.level, steps=steps, kind=kind, unseen_wording=unseen_wording
+        )
+        if split_of(problem) == split_name:
             yield problem
 
 

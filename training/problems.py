@@ -21,6 +21,11 @@ ANSWER_PREFIX = "Answer:"
 
 Split = Literal["train", "validation", "test"]
 Level = Literal["easy", "standard", "hard"]
+Kind = Literal["answerable", "unanswerable", "contradictory"]
+
+# What the right answer is where the facts do not give one.
+UNKNOWN = "unknown"
+CONTRADICTION = "contradiction"
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,15 @@ class SolutionStep:
 
 @dataclass(frozen=True)
 class Problem:
-    """A question in words with its exact solution. ``facts`` are the question's sentences."""
+    """A question in words with its exact solution.
+
+    facts: the question's sentences but the last. key: the names and numbers, which decide the split.
+    """
 
     family: str
     level: Level
+    kind: Kind
+    key: str
     question: str
     facts: tuple[str, ...]
     steps: tuple[SolutionStep, ...]
@@ -83,8 +93,12 @@ class Family(Protocol):
 
     name: str
 
-    def problem(self, rng: Random, *, level: Level, steps: int, unseen_wording: bool) -> Problem:
-        """A random problem whose exact solution has ``steps`` steps."""
+    def problem(self, rng: Random, *, level: Level, steps: int, kind: Kind, unseen_wording: bool) -> Problem:
+        """A random problem whose exact solution has ``steps`` steps.
+
+        The solution of an unanswerable or contradictory problem ends with the step where that shows;
+        the step counts. unseen_wording: every sentence in the wording that training never sees.
+        """
         ...
 
     def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
@@ -92,9 +106,9 @@ class Family(Protocol):
         ...
 
 
-def split_of(key: str) -> Split:
-    """The split that owns a combination of names and numbers: 90 / 5 / 5 percent, by its hash."""
-    bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "little") % 100
+def split_of(problem: Problem) -> Split:
+    """The split that owns a problem's names and numbers: 90 / 5 / 5 percent, by their hash."""
+    bucket = int.from_bytes(hashlib.sha256(problem.key.encode()).digest()[:4], "little") % 100
     return "train" if bucket < 90 else "validation" if bucket < 95 else "test"
 
 

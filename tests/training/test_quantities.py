@@ -11,8 +11,8 @@ pytest.importorskip("tokenizers")
 
 from training.corpus import Curriculum, problems
 from training.dialect import Mix, example
-from training.families.quantities import Content, Quantities, split
-from training.problems import Level, Problem
+from training.families.quantities import Content, Quantities
+from training.problems import Kind, Level, Problem, split_of
 
 family = Quantities()
 
@@ -57,11 +57,11 @@ Answer: 14"""
 
 @pytest.fixture
 def problem() -> Problem:
-    from training.families.quantities import Fact, _write
+    from training.families.quantities import Fact, write
 
     facts = (Fact("Ann", "is", 4), Fact("Ben", "more", 3, "Ann"), Fact("Cem", "times", 2, "Ben"))
     content = Content("eggs", facts, "amount", ("Cem",))
-    return _write(Random(0), content, level="easy", distractors=(), unseen_wording=False)
+    return write(Random(0), content, facts, level="easy", kind="answerable", unseen_wording=False)
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,43 @@ def test_an_unfinished_chain_has_no_right_answer(problem: Problem) -> None:
     assert family.judge(problem, []).steps == ()
 
 
+@pytest.mark.parametrize("level", ["easy", "standard"])
+@pytest.mark.parametrize(
+    ("kind", "answer"), [("unanswerable", "unknown"), ("contradictory", "contradiction")]
+)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_flawed_problems_end_where_it_shows(level: Level, kind: Kind, answer: str, steps: int) -> None:
+    rng = Random(f"{level}{kind}{steps}")
+    for _ in range(100):
+        problem = family.problem(rng, level=level, steps=steps, kind=kind)
+        assert (problem.answer, len(problem.steps)) == (answer, steps)
+        labels = family.judge(problem, problem.solution.splitlines())
+        assert labels.answer, problem
+        assert all(step.valid for step in labels.steps), problem
+        # The same words about somebody else, or a number for an answer, are wrong.
+        *before, last = problem.reasoning.splitlines()
+        assert isinstance(problem.content, Content)
+        wrong = last.replace(problem.content.flaw, problem.content.facts[0].subject + "x")
+        assert not family.judge(problem, [*before, wrong, f"Answer: {answer}"]).steps[-2].valid
+        assert not family.judge(problem, [*before, last, "Answer: 12"]).answer
+
+
+def test_an_answer_to_a_sound_problem_is_not_unknown(problem: Problem) -> None:
+    for claim, answer in (
+        ("It is not said how many eggs Ben has.", "unknown"),
+        ("Ann has 4 eggs, but it is also said that Ann has 5 eggs.", "contradiction"),
+    ):
+        labels = family.judge(problem, [f"Step 1: {claim}", f"Answer: {answer}"])
+        assert not labels.answer
+        assert not labels.steps[0].valid
+
+
 def test_splits_share_nothing() -> None:
     keys = {}
     for name in ("train", "validation", "test"):
         stream = problems(Curriculum(), split_name=name, seed=0)  # type: ignore[arg-type]
         keys[name] = {problem.question for problem in islice(stream, 300)}
-        assert all(split(problem) == name for problem in islice(stream, 50))
+        assert all(split_of(problem) == name for problem in islice(stream, 50))
     assert not keys["train"] & keys["validation"]
     assert not keys["train"] & keys["test"]
 
