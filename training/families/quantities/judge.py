@@ -17,6 +17,8 @@ class Judge:
         self.content = content
         self.answer = answer
         self.known = content.values()
+        self.people = {fact.subject for fact in content.facts} | {fact.reference for fact in content.facts}
+        self.people |= set(content.of)
         self.told: dict[str, set[int]] = {}
         for fact in content.facts:
             if fact.relation == "is":
@@ -71,10 +73,9 @@ class Judge:
 
     def _closing(self, words: str, sign: str, a: int, b: int, c: int) -> str | None:
         """Judge a step that adds or compares two people; None if it does neither."""
-        people = {fact.subject for fact in self.content.facts}
         for asks, (closing_sign, pattern) in CLOSINGS.items():
             match = match_pattern(pattern, words, x=self.content.item)
-            if match is None or not {match["a"], match["b"]} <= people:
+            if match is None or not {match["a"], match["b"]} <= self.people:
                 continue
             if asks == self.content.asks and {match["a"], match["b"]} == set(self.content.of):
                 self.result = str(c)
@@ -87,6 +88,8 @@ class Judge:
         missing = match_pattern(MISSING, said, x=self.content.item)
         if missing is not None:
             self.result = UNKNOWN
+            if missing["a"] not in self.people:
+                return "invented fact"
             return "it is said" if missing["a"] in self.known else ""
         clash = match_pattern(CONTRADICTED, said, x=self.content.item)
         if clash is None:
