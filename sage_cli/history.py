@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53414745  # "SAGE"
 _MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -214,10 +215,18 @@ def _prepare(path: Path, *, named: bool) -> None:
         status = os.fstat(fd)
         if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
             raise AccessError(f"the log {path} is not a file of yours", hint="set SAGE_LOG to another place")
+        if named and _is_foreign(file.read(_HEADER_BYTES), status.st_size):
+            raise DataError(f"{path} is not a log of answers", hint="set SAGE_LOG to another place")
         os.fchmod(fd, 0o600)
-        magic = file.read(len(_MAGIC))
-    if named and magic not in (b"", _MAGIC):
-        raise DataError(f"{path} is not a log of answers", hint="set SAGE_LOG to another place")
+
+
+def _is_foreign(header: bytes, size: int) -> bool:
+    """Whether a file is no log, by SQLite's header; a log that was just being made is one blank page."""
+    if not header:
+        return False
+    page_bytes, mark = (int.from_bytes(header[at:end], "big") for at, end in ((16, 18), (68, 72)))
+    blank = mark == 0 and size <= page_bytes
+    return not header.startswith(_MAGIC) or not (mark == APPLICATION_ID or blank)
 
 
 def _private_directory(directory: Path) -> None:

@@ -31,6 +31,11 @@ class Content:
     flaw: str = ""
     """The person whose amount is missing or told twice; "" if the problem has an answer."""
 
+    @property
+    def people(self) -> set[str]:
+        """Everybody who is named."""
+        return {name for fact in self.facts for name in (fact.subject, fact.reference) if name} | set(self.of)
+
     def values(self) -> dict[str, int]:
         """The value of everybody whose value follows from the facts."""
         values: dict[str, int] = {}
@@ -87,7 +92,7 @@ def link_from(rng: Random, value: int) -> tuple[str, int] | None:
 
 def distractors(rng: Random, content: Content) -> tuple[Fact, ...]:
     """One or two facts about other people that the answer does not need."""
-    used = {fact.subject for fact in content.facts}
+    used = content.people
     others = rng.sample([name for name in NAMES if name not in used], rng.choice((1, 2)))
     values = content.values()
     facts: list[Fact] = []
@@ -117,6 +122,5 @@ def contradictory(rng: Random, steps: int) -> Content:
     subject = whole.facts[clash].subject
     true = whole.values()[subject]
     other = rng.choice([value for value in range(2, LARGEST) if value != true])
-    place = rng.randint(clash + 1, len(whole.facts))
-    facts = (*whole.facts[:place], Fact(subject, "is", other), *whole.facts[place:])
+    facts = (*whole.facts[: clash + 1], Fact(subject, "is", other), *whole.facts[clash + 1 :])
     return Content(whole.item, facts, whole.asks, whole.of, flaw=subject)

@@ -17,8 +17,7 @@ class Judge:
         self.content = content
         self.answer = answer
         self.known = content.values()
-        self.people = {fact.subject for fact in content.facts} | {fact.reference for fact in content.facts}
-        self.people |= set(content.of)
+        self.people = content.people
         self.told: dict[str, set[int]] = {}
         for fact in content.facts:
             if fact.relation == "is":
