@@ -27,13 +27,16 @@ def atomic_output(path: Path, *, expected_bytes: int | None = None) -> Iterator[
 
     When the ``with`` ends well, the file is synced and renamed over ``path`` (a link is replaced, not
     followed), and the folder is synced; whatever goes wrong, it is removed and ``path`` is as it was. What
-    earlier processes left behind when they were killed is removed too. expected_bytes: the size to come, for the message on a full disk.
-    Raises FileError, AccessError or MissingInputError, also for an OSError of the ``with``'s body.
+    earlier processes left behind when they were killed is removed too. expected_bytes: the size to come, for
+    the message on a full disk. Raises FileError, AccessError or MissingInputError, also for an OSError of the
+    ``with``'s body; FileError for a device or a pipe, whose place a file may not take.
     """
     partial = None
     try:
         if path.is_dir():
             raise FileError(f"cannot write {path}: it is a folder", hint="give the name of a file")
+        if path.exists() and not path.is_file():
+            raise FileError(f"cannot write {path}: it is not a file", hint="give the name of a file")
         if not path.parent.is_dir():
             raise FileError(f"cannot write {path}: there is no folder {path.parent}", hint="make it first")
         _remove_stale(path)

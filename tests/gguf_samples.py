@@ -159,12 +159,11 @@ def _add_parameters(
 
 def _add_gpt2_vocabulary(writer: GGUFWriter, vocab: int) -> None:
     merged = vocab - 256 - len(SPECIALS)
-    if not 0 <= merged <= len(_LETTERS) ** 2:
-        raise ValueError(
-            f"vocab must be from {256 + len(SPECIALS)} to {256 + len(SPECIALS) + len(_LETTERS) ** 2}"
-        )
+    if merged < 0:
+        raise ValueError(f"vocab must be at least {256 + len(SPECIALS)}")
     pairs = [(a, b) for a in _LETTERS for b in _LETTERS][:merged]
-    tokens = [*_byte_letters(), *(a + b for a, b in pairs), *SPECIALS]
+    unreachable = [f"word{number}" for number in range(merged - len(pairs))]
+    tokens = [*_byte_letters(), *(a + b for a, b in pairs), *unreachable, *SPECIALS]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)

@@ -84,13 +84,17 @@ class Chain:
             self._on_text(text)
 
     def _after_token(self) -> None:
-        """The token drawn last has been read by the model: its step or the chain may be over."""
+        """The token drawn last has been read by the model: its step or the chain may be over.
+
+        A step that the limit cuts off is not judged: what it would have said is not known.
+        """
         if self._vocabulary.is_end(self.token_ids[-1]):
             self._stop("stop")
         elif len(self.token_ids) >= self._max_tokens:
             self._stop("length")
-        if self.finish_reason is not None or self._delimiter in self._step_text.lstrip():
-            self._close_step(judged=True)
+        whole = self.finish_reason == "stop" or self._delimiter in self._step_text.lstrip()
+        if whole or self.finish_reason is not None:
+            self._close_step(judged=whole)
 
     def _stop(self, reason: FinishReason) -> None:
         self.finish_reason = reason

@@ -76,6 +76,20 @@ def test_folders_as_target_and_missing_folders(tmp_path: Path) -> None:
         write(tmp_path / "none" / "out", b"")
 
 
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path, through_a_link: bool) -> None:
+    target = tmp_path / "pipe"
+    os.mkfifo(target)
+    if through_a_link:
+        target = tmp_path / "link"
+        target.symlink_to("pipe")
+    before = names(tmp_path)
+    with pytest.raises(FileError, match="not a file"):
+        write(target, b"new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert names(tmp_path) == before
+
+
 def test_long_names(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 127)
     write(path, b"x")

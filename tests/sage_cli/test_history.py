@@ -44,6 +44,20 @@ def test_only_the_owner_can_read_it(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_log_whose_making_was_cut_short_is_finished(path: Path) -> None:
+    """The file may be empty, or hold the page with which SQLite switches to WAL."""
+    path.parent.mkdir(mode=0o700)
+    path.touch()
+    Log(path, named=True).close()
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    assert path.stat().st_size > 0
+    with Log(path, named=True) as log:
+        assert log.begin("q", "m")
+
+
 def test_permissions_that_were_lax_are_tightened(path: Path) -> None:
     Log(path).close()
     path.chmod(0o644)
@@ -127,7 +141,8 @@ def test_a_damaged_log_is_moved_never_deleted(path: Path, content: bytes) -> Non
 def test_a_named_log_may_be_in_a_folder_of_everybody(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     path = tmp_path / "x.db"
-    path.write_bytes(b"SQLite format 3\0" + b"\1" * 4096)
+    Log(path, named=True).close()
+    path.write_bytes(path.read_bytes()[:100] + b"\1" * 4096)
     with Log(path, named=True) as log:
         assert log.moved is not None
         assert log.begin("q", "m")
@@ -162,19 +177,20 @@ def test_flipped_bytes_lose_nothing_silently(path: Path) -> None:
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("my notes")
-    with pytest.raises(DataError, match="not a log"):
-        Log(notes, named=True)
-    assert notes.read_text() == "my notes"
-
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE things (x)")
     db.close()
-    before = other.read_bytes()
-    for named in (True, False):
-        with pytest.raises(DataError, match="another program"):
-            Log(other, named=named)
-    assert len(other.read_bytes()) == len(before)
+    for file in (notes, other):
+        file.chmod(0o644)
+        before = file.read_bytes()
+        with pytest.raises(DataError, match="not a log"):
+            Log(file, named=True)
+        assert file.read_bytes() == before
+        assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+    with pytest.raises(DataError, match="another program"):
+        Log(other)
     assert not list(tmp_path.glob("*.corrupt-*"))
 
     with pytest.raises((AccessError, FileError)):
