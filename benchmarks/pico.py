@@ -20,7 +20,7 @@ from mch_runtime.loading import fit_head
 from mch_runtime.options import EngineOptions, SamplingOptions
 from mch_runtime.session import Interrupt, Session
 from sage_cli import assets
-from training.corpus import Curriculum, problems
+from training.curriculum import Mixture, problems
 from training.traces import Sampled, sample
 
 ROWS = 64
@@ -48,7 +48,7 @@ def chains(
 ) -> Iterator[Sampled]:
     """Chains for ``count`` problems of the test split, none of them twice."""
     sampling = SamplingOptions(temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
-    stream = _distinct(problems(Curriculum(), split_name="test", seed=seed, unseen_wording=unseen_wording))
+    stream = _distinct(problems(Mixture(), split_name="test", seed=seed, unseen_wording=unseen_wording))
     chosen = islice(stream, count)
     yield from sample(session, chosen, count=count, chains=per_problem, sampling=sampling, rows=ROWS)
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
+
+from training.curriculum import CURRICULA
+from training.families import FAMILIES
+from training.problems import Kind, Level
 
 DEFAULT_DIR = Path("build/pico")
 
@@ -22,11 +27,14 @@ def main(argv: list[str] | None = None) -> None:
         return sub
 
     data = stage("data", "tokenizer and tokenized corpus, from the training split")
+    data.add_argument("--curriculum", default="first-cut", choices=tuple(CURRICULA))
     data.add_argument("--tokens", type=int, default=13_000_000)
     data.add_argument("--vocab-size", type=int, default=768, help="at most; the corpus may fill less")
     show = stage("show", "print problems with their solutions")
     show.add_argument("--count", type=int, default=5)
-    show.add_argument("--level", default="easy", choices=("easy", "standard", "hard"))
+    show.add_argument("--family", default="quantities", choices=tuple(FAMILIES))
+    show.add_argument("--level", default="easy", choices=get_args(Level))
+    show.add_argument("--kind", default="answerable", choices=get_args(Kind))
     base = stage("pretrain", "the base model; goes on from its checkpoint if there is one")
     base.add_argument("--processes", type=int, default=2, help="CPU only: one thread each")
     stage("export", "the checkpoint folder in Hugging Face's layout, and its F32 GGUF")
@@ -43,18 +51,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from training.corpus import Curriculum, build_corpus, describe, train_tokenizer
+    from training.corpus import build_corpus, describe, train_tokenizer
     from training.dialect import Mix
 
     arguments.dir.mkdir(parents=True, exist_ok=True)
-    curriculum, mix = Curriculum(), Mix()
+    phases, mix = CURRICULA[arguments.curriculum], Mix()
     tokenizer = train_tokenizer(
-        curriculum, seed=arguments.seed, vocab_size=arguments.vocab_size, documents=20_000
+        phases, seed=arguments.seed, vocab_size=arguments.vocab_size, documents=20_000
     )
     tokenizer.save(str(arguments.dir / "tokenizer.json"))
-    corpus = build_corpus(curriculum, tokenizer, seed=arguments.seed, tokens=arguments.tokens, mix=mix)
+    corpus = build_corpus(phases, tokenizer, seed=arguments.seed, tokens=arguments.tokens, mix=mix)
     corpus.save(arguments.dir / "corpus.npz")
-    (arguments.dir / "corpus.json").write_text(describe(curriculum, mix, seed=arguments.seed))
+    (arguments.dir / "corpus.json").write_text(describe(phases, mix, seed=arguments.seed))
     print(
         f"{len(corpus):,} examples, {len(corpus.token_ids):,} tokens, vocabulary {tokenizer.get_vocab_size()}"
     )
@@ -63,9 +71,10 @@ def _data(arguments: argparse.Namespace) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from itertools import islice
 
-    from training.corpus import Curriculum, problems
+    from training.curriculum import Mixture, problems
 
-    stream = problems(Curriculum(level=arguments.level), split_name="train", seed=arguments.seed)
+    mixture = Mixture((arguments.family,), level=arguments.level, kinds={arguments.kind: 1.0})
+    stream = problems(mixture, split_name="train", seed=arguments.seed)
     for problem in islice(stream, arguments.count):
         print(problem.question, problem.solution, sep="\n", end="\n\n")
 
@@ -99,7 +108,7 @@ def _traces(arguments: argparse.Namespace) -> None:
     from mch_runtime.llama.model import open_model
     from mch_runtime.options import EngineOptions, SamplingOptions
     from mch_runtime.session import Interrupt
-    from training.corpus import Curriculum, problems
+    from training.curriculum import Mixture, problems
     from training.traces import sample, save, trace_set
 
     rows = 64
@@ -120,7 +129,7 @@ def _traces(arguments: argparse.Namespace) -> None:
             sampling = SamplingOptions(
                 temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=arguments.seed + 1000
             )
-            stream = problems(Curriculum(), split_name=split, seed=arguments.seed + 1)
+            stream = problems(Mixture(), split_name=split, seed=arguments.seed + 1)
             traces = trace_set(
                 sample(session, stream, count=count, chains=chains, sampling=sampling, rows=rows)
             )

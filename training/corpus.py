@@ -1,19 +1,18 @@
-"""The data stages: problems by split and curriculum, the tokenizer, and the tokenized corpus."""
+"""The data stages: the tokenizer, and the tokenized corpus."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from training.curriculum import Phase, phase_problems
 from training.dialect import SPECIAL_TOKENS, Mix, example
-from training.families import FAMILIES
-from training.problems import Kind, Level, Problem, Split, split_of
 
 # Qwen2's pre-tokenizer as published in its tokenizer.json; every digit is a token of its own.
 QWEN2_PATTERN = (
@@ -22,37 +21,8 @@ QWEN2_PATTERN = (
 )
 
 
-@dataclass(frozen=True)
-class Curriculum:
-    """Which problems are drawn: families, level, how often each number of steps and each kind."""
-
-    families: tuple[str, ...] = ("quantities",)
-    level: Level = "easy"
-    steps: dict[int, float] = field(default_factory=lambda: {1: 0.15, 2: 0.40, 3: 0.45})
-    kinds: dict[Kind, float] = field(default_factory=lambda: {"answerable": 1.0})
-
-
-def problems(
-    curriculum: Curriculum, *, split_name: Split, seed: int, unseen_wording: bool = False
-) -> Iterator[Problem]:
-    """An endless, seeded stream of problems whose names and numbers belong to one split."""
-    rng = Random(f"{seed}/{split_name}/{unseen_wording}")
-    counts, weights = zip(*curriculum.steps.items(), strict=True)
-    kinds, shares = zip(*curriculum.kinds.items(), strict=True)
-    while True:
-        family = FAMILIES[rng.choice(curriculum.families)]
-        steps = rng.choices(counts, weights)[0]
-        # Without a choice nothing is drawn, so that adding kinds leaves older corpora as they were.
-        kind = rng.choices(kinds, shares)[0] if len(kinds) > 1 else kinds[0]
-        problem = family.problem(
-            rng, level=curriculum.level, steps=steps, kind=kind, unseen_wording=unseen_wording
-        )
-        if split_of(problem) == split_name:
-            yield problem
-
-
-def train_tokenizer(curriculum: Curriculum, *, seed: int, vocab_size: int, documents: int) -> Tokenizer:
-    """A byte-level BPE over the training split, with Qwen2's pre-tokenizer."""
+def train_tokenizer(phases: Sequence[Phase], *, seed: int, vocab_size: int, documents: int) -> Tokenizer:
+    """A byte-level BPE over the last phase, which has everything, with Qwen2's pre-tokenizer."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -66,7 +36,7 @@ def train_tokenizer(curriculum: Curriculum, *, seed: int, vocab_size: int, docum
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    stream = problems(curriculum, split_name="train", seed=seed)
+    stream = phase_problems(phases[-1], seed=seed)
     texts = (
         text for _, p in zip(range(documents), stream, strict=False) for text in (p.question, p.solution)
     )
@@ -99,28 +69,30 @@ class Corpus:
             return cls(stored["token_ids"], stored["starts"], stored["contexts"])
 
 
-def build_corpus(curriculum: Curriculum, tokenizer: Tokenizer, *, seed: int, tokens: int, mix: Mix) -> Corpus:
-    """Examples from the training split until ``tokens`` tokens are reached."""
+def build_corpus(
+    phases: Sequence[Phase], tokenizer: Tokenizer, *, seed: int, tokens: int, mix: Mix
+) -> Corpus:
+    """Examples from the training split, phase after phase, until ``tokens`` tokens are reached."""
     rng = Random(f"{seed}/examples")
-    stream = problems(curriculum, split_name="train", seed=seed)
     flat: list[np.ndarray] = []
-    lengths: list[int] = []
     contexts: list[int] = []
-    total = 0
-    while total < tokens:
-        batch = [example(next(stream), rng, mix) for _ in range(2000)]
-        heads = tokenizer.encode_batch_fast([e.context for e in batch], add_special_tokens=False)
-        tails = tokenizer.encode_batch_fast([e.target for e in batch], add_special_tokens=False)
-        for head, tail in zip(heads, tails, strict=True):
-            ids = np.asarray(head.ids + tail.ids, dtype=np.uint16)
-            flat.append(ids)
-            lengths.append(len(ids))
-            contexts.append(len(head.ids))
-            total += len(ids)
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    due = total = 0.0
+    for index, phase in enumerate(phases):
+        stream = phase_problems(phase, seed=seed if index == 0 else f"{seed}.{index}")
+        due += phase.share * tokens
+        while total < due:
+            batch = [example(next(stream), rng, mix) for _ in range(2000)]
+            heads = tokenizer.encode_batch_fast([e.context for e in batch], add_special_tokens=False)
+            tails = tokenizer.encode_batch_fast([e.target for e in batch], add_special_tokens=False)
+            for head, tail in zip(heads, tails, strict=True):
+                flat.append(np.asarray(head.ids + tail.ids, dtype=np.uint16))
+                contexts.append(len(head.ids))
+                total += len(flat[-1])
+    starts = np.concatenate([[0], np.cumsum([len(ids) for ids in flat])]).astype(np.int64)
     return Corpus(np.concatenate(flat), starts, np.asarray(contexts, dtype=np.int32))
 
 
-def describe(curriculum: Curriculum, mix: Mix, *, seed: int) -> str:
+def describe(phases: Sequence[Phase], mix: Mix, *, seed: int) -> str:
     """The settings of a corpus as JSON, stored beside it."""
-    return json.dumps({"curriculum": asdict(curriculum), "mix": asdict(mix), "seed": seed}, indent=2)
+    settings = {"phases": [asdict(phase) for phase in phases], "mix": asdict(mix), "seed": seed}
+    return json.dumps(settings, indent=2)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from training.corpus import Curriculum, problems
+from training.curriculum import Mixture, problems
 from training.dialect import Mix, example
 from training.families.quantities import Content, Quantities
 from training.problems import Kind, Level, Problem, split_of
@@ -18,8 +18,8 @@ family = Quantities()
 
 
 def some(level: Level, count: int = 200, **options: bool) -> list[Problem]:
-    curriculum = Curriculum(level=level, steps={1: 1, 2: 1, 3: 1, 4: 1})
-    return list(islice(problems(curriculum, split_name="train", seed=3, **options), count))
+    mixture = Mixture(level=level, steps={1: 1, 2: 1, 3: 1, 4: 1})
+    return list(islice(problems(mixture, split_name="train", seed=3, **options), count))
 
 
 @pytest.mark.parametrize("level", ["easy", "standard"])
@@ -136,7 +136,7 @@ def test_an_answer_to_a_sound_problem_is_not_unknown(problem: Problem) -> None:
 def test_splits_share_nothing() -> None:
     keys = {}
     for name in ("train", "validation", "test"):
-        stream = problems(Curriculum(), split_name=name, seed=0)  # type: ignore[arg-type]
+        stream = problems(Mixture(), split_name=name, seed=0)  # type: ignore[arg-type]
         keys[name] = {problem.question for problem in islice(stream, 300)}
         assert all(split_of(problem) == name for problem in islice(stream, 50))
     assert not keys["train"] & keys["validation"]
