@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from training.curriculum import CURRICULA
 from training.families import FAMILIES
 from training.problems import Kind, Level
 
+if TYPE_CHECKING:
+    from mch_runtime.session import Session
+
 DEFAULT_DIR = Path("build/pico")
+ROWS = 64
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,6 +44,9 @@ def main(argv: list[str] | None = None) -> None:
     base = stage("pretrain", "the base model; goes on from its checkpoint if there is one")
     base.add_argument("--processes", type=int, default=2, help="CPU only: one thread each")
     stage("export", "the checkpoint folder in Hugging Face's layout, and its F32 GGUF")
+    check = stage("evaluate", "greedy accuracy on validation problems, by family, kind and steps")
+    check.add_argument("--curriculum", default="first-cut", choices=tuple(CURRICULA))
+    check.add_argument("--count", type=int, default=1000)
     traces = stage("traces", "chains sampled through llama.cpp and checked step by step")
     traces.add_argument("--problems", type=int, default=4000, help="for fitting; a quarter more is held out")
     traces.add_argument("--chains", type=int, default=4, help="of each problem")
@@ -103,24 +112,42 @@ def _export(arguments: argparse.Namespace) -> None:
     print(f"{folder} and {arguments.dir / 'base-f32.gguf'}")
 
 
-def _traces(arguments: argparse.Namespace) -> None:
+@contextmanager
+def _base_session(folder: Path) -> Iterator[Session]:
+    """The exported base model with room for ROWS chains."""
     from mch_runtime.llama.context import open_session
     from mch_runtime.llama.model import open_model
-    from mch_runtime.options import EngineOptions, SamplingOptions
+    from mch_runtime.options import EngineOptions
     from mch_runtime.session import Interrupt
+
+    base = folder / "base-f32.gguf"
+    options = EngineOptions(model=base, max_sequences=ROWS, ctx_size=256 * ROWS)
+    with open_model(base) as model, open_session(model, options, Interrupt()) as session:
+        yield session
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from training.evaluate import evaluate
+
+    phase = CURRICULA[arguments.curriculum][-1]
+    with _base_session(arguments.dir) as session:
+        outcomes = evaluate(session, phase, count=arguments.count, seed=arguments.seed, rows=ROWS)
+    for group, right in outcomes.items():
+        print(f"{group:<40} {sum(right) / len(right):6.3f}  of {len(right)}")
+
+
+def _traces(arguments: argparse.Namespace) -> None:
+    from mch_runtime.options import SamplingOptions
     from training.curriculum import Mixture, problems
     from training.traces import sample, save, trace_set
 
-    rows = 64
-    base = arguments.dir / "base-f32.gguf"
-    options = EngineOptions(model=base, max_sequences=rows, ctx_size=256 * rows)
     held = arguments.problems // 4
     plan = [
         ("train", "train", arguments.problems, arguments.chains, arguments.temperature),
         ("held-out", "validation", held, arguments.chains, arguments.temperature),
         ("greedy", "validation", held, 1, 0.0),
     ]
-    with open_model(base) as model, open_session(model, options, Interrupt()) as session:
+    with _base_session(arguments.dir) as session:
         for name, split, count, chains, temperature in plan:
             out = arguments.dir / f"traces-{name}.npz"
             if out.exists():
@@ -131,7 +158,7 @@ def _traces(arguments: argparse.Namespace) -> None:
             )
             stream = problems(Mixture(), split_name=split, seed=arguments.seed + 1)
             traces = trace_set(
-                sample(session, stream, count=count, chains=chains, sampling=sampling, rows=rows)
+                sample(session, stream, count=count, chains=chains, sampling=sampling, rows=ROWS)
             )
             save(traces, out)
             means = traces.labels[~traces.is_answer].mean(axis=0)
@@ -163,6 +190,7 @@ COMMANDS = {
     "show": _show,
     "pretrain": _pretrain,
     "export": _export,
+    "evaluate": _evaluate,
     "traces": _traces,
     "head": _head,
     "package": _package,
