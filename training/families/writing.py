@@ -19,6 +19,7 @@ ITEMS = tuple(
 NUMBER_WORDS = dict(
     zip(range(2, 13), "two three four five six seven eight nine ten eleven twelve".split(), strict=True)
 )
+FRACTIONS = {2: "half", 3: "a third", 4: "a quarter"}
 
 ARITHMETIC: dict[str, Callable[[int, int], float]] = {
     "+": lambda a, b: a + b,
@@ -28,7 +29,8 @@ ARITHMETIC: dict[str, Callable[[int, int], float]] = {
 }
 
 # "Anna has 3 times as many eggs as Ben: 4 * 3 = 12." and the number in front of a line.
-EQUATION = re.compile(r"(?P<words>.+): (?P<a>\d+) (?P<sign>[-+*/]) (?P<b>\d+) = (?P<c>\d+)\.")
+# The digits are bounded because a model's text is any text, and longer numbers fit no float.
+EQUATION = re.compile(r"(?P<words>.+): (?P<a>\d{1,9}) (?P<sign>[-+*/]) (?P<b>\d{1,9}) = (?P<c>\d{1,9})\.")
 NUMBERED = re.compile(r"Step \d+: (?P<body>.*)")
 
 
@@ -36,6 +38,13 @@ def wording(wordings: Mapping[str, Sequence[str]], kind: str, rng: Random, *, un
     """One of a kind's wordings. The last of each kind is never seen in training."""
     patterns = wordings[kind]
     return patterns[-1] if unseen else rng.choice(patterns[:-1])
+
+
+def times_in_words(rng: Random, factor: int) -> str:
+    """A factor in words: "twice", "three times" or "3 times"."""
+    if factor == 2 and rng.random() < 0.7:
+        return "twice"
+    return f"{NUMBER_WORDS.get(factor, factor) if rng.random() < 0.6 else factor} times"
 
 
 def body(line: str) -> str | None:

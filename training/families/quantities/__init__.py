@@ -23,8 +23,8 @@ from training.families.quantities.content import (
 )
 from training.families.quantities.judge import Judge
 from training.families.quantities.solve import Solver
-from training.families.quantities.wording import FRACTIONS, WORDINGS
-from training.families.writing import NUMBER_WORDS, wording
+from training.families.quantities.wording import WORDINGS
+from training.families.writing import FRACTIONS, times_in_words, wording
 from training.problems import ChainLabels, Kind, Level, Problem
 
 CONTENTS = {"answerable": answerable, "unanswerable": unanswerable, "contradictory": contradictory}
@@ -72,7 +72,7 @@ def write(
             a=fact.subject,
             b=fact.reference,
             n=fact.amount,
-            k=_times(rng, fact.amount),
+            k=times_in_words(rng, fact.amount),
             f=FRACTIONS.get(fact.amount, ""),
             x=content.item,
         )
@@ -92,11 +92,3 @@ def write(
         answer=answer,
         content=Content(content.item, tuple(told), content.asks, content.of, content.flaw),
     )
-
-
-def _times(rng: Random, amount: int) -> str:
-    """A factor in words: "twice", "three times" or "3 times"."""
-    if amount == 2 and rng.random() < 0.7:
-        return "twice"
-    word = NUMBER_WORDS.get(amount, str(amount))
-    return f"{word if rng.random() < 0.6 else amount} times"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from training.families.quantities.wording import FRACTIONS, LARGEST, RELATIONS
-from training.families.writing import ITEMS, NAMES
+from training.families.quantities.wording import LARGEST, RELATIONS
+from training.families.writing import FRACTIONS, ITEMS, NAMES
 
 
 @dataclass(frozen=True)

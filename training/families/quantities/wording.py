@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FRACTIONS = {2: "half", 3: "a third", 4: "a quarter"}
+from training.families.writing import FRACTIONS
+
 LARGEST = 99
 
 # Four wordings of each relation are learned; the fifth, the last, is kept for the unseen-wording split.
