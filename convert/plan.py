@@ -14,13 +14,13 @@ from convert.checkpoint import Checkpoint
 from convert.safetensors_file import StoredTensor
 from convert.tokenizer import Vocabulary
 from mch_runtime.errors import DataError
+from mch_runtime.file_types import FILE_TYPES
 
 OutType = Literal["f32", "f16", "bf16", "q8_0"]
 Kind = Literal["string", "uint32", "float32", "bool", "array"]
 
-# out type -> the type of matrices and llama.cpp's number for such a file.
+# out type -> the type of matrices.
 _GGML_TYPES = {"f32": GgmlType.F32, "f16": GgmlType.F16, "bf16": GgmlType.BF16, "q8_0": GgmlType.Q8_0}
-_FILE_TYPES = {"f32": 0, "f16": 1, "bf16": 32, "q8_0": 7}
 _QUANTIZATION_VERSION = 2
 _STOP_KEYS = ("eos", "eot", "eom")  # the places llama.cpp has for tokens that end generation
 
@@ -122,7 +122,7 @@ def _general(architecture: Architecture, name: str, outtype: OutType) -> list[Fi
         Field("general.architecture", "string", architecture.name),
         Field("general.type", "string", "model"),
         Field("general.name", "string", name),
-        Field("general.file_type", "uint32", _FILE_TYPES[outtype]),
+        Field("general.file_type", "uint32", FILE_TYPES[outtype.upper()]),
         Field("general.quantization_version", "uint32", _QUANTIZATION_VERSION),
     ]
 

@@ -26,6 +26,8 @@ from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
 from prompts.dialects import Dialect, dialect_of
 from prompts.sandbox import TemplateRefusedError
 
+NO_TEMPLATE = "the model brings no chat template; it is asked in ChatML, which it may not know"
+
 
 class Engine:
     """One model, ready to answer. Made by :meth:`open`, closed by its ``with``.
@@ -58,20 +60,26 @@ class Engine:
 
     @classmethod
     def open(cls, options: EngineOptions, *, interrupt: Interrupt | None = None) -> Engine:
-        """Load a model and the head that belongs to it. Raises errors of ``mch_runtime.errors``."""
+        """Load a model and the head that belongs to it. Raises errors of ``mch_runtime.errors``.
+
+        ``interrupt`` ends the loading, which then raises Interrupted, and later the decoding.
+        """
         began = perf_counter()
+        interrupt = interrupt or Interrupt()
         with ExitStack() as stack:
-            model = stack.enter_context(open_model(options.model, gpu_layers=options.gpu_layers))
-            session = stack.enter_context(open_session(model, options, interrupt or Interrupt()))
+            model = stack.enter_context(
+                open_model(options.model, gpu_layers=options.gpu_layers, interrupt=interrupt)
+            )
+            session = stack.enter_context(open_session(model, options, interrupt))
             found = fit_head(model, session, options)
-            dialect = dialect_of(_template(model))
+            template = _template(model)
             engine = cls(
                 session,
                 model=model_info(model, found.head),
-                dialect=dialect,
+                dialect=dialect_of(template),
                 head=found.head,
                 head_fits=found.fits,
-                notices=found.notices,
+                notices=found.notices if template else (*found.notices, NO_TEMPLATE),
                 bos_token=special_text(model, "bos"),
                 eos_token=special_text(model, "eos"),
                 load_seconds=perf_counter() - began,
@@ -163,7 +171,7 @@ class Engine:
             prompt = make_prompt(self.session.vocabulary, self._dialect, messages, **self._tokens)
         except TemplateRefusedError as error:
             raise DataError(
-                f"{self.model.file}: {error}", hint="the model's chat template is refused"
+                f"{self.model.file}: {error}", hint="another conversion of this model may have one that works"
             ) from error
         if len(prompt.token_ids) >= self.session.n_ctx:
             raise UsageError(

@@ -14,6 +14,6 @@ FILE_TYPES: Mapping[str, int] = MappingProxyType(
 )
 
 
-def file_type_name(number: object) -> str:
-    """The name of a ``general.file_type``, "unknown" if it has none."""
-    return next((name for name, value in FILE_TYPES.items() if value == number), "unknown")
+def file_type_name(number: object) -> str | None:
+    """The name of a ``general.file_type``, None if it has none."""
+    return next((name for name, value in FILE_TYPES.items() if value == number), None)

@@ -25,14 +25,23 @@ def defuse(text: str, specials: Sequence[str]) -> str:
     Specials of one character cannot be broken up; they carry no role.
     """
     text = text.replace(SENTINEL, "\ufffd")
-    breakable = [special for special in specials if len(special) > 1]
+    breakable = {special for special in specials if len(special) > 1}
     if not breakable:
         return text
-    pattern = "|".join(re.escape(special) for special in breakable)
-    # Specials may overlap and nest: look for the next one from every character on.
+    # Some vocabularies have thousands of specials but few lengths: slices and a set, not a pattern of all.
+    lengths: dict[str, list[int]] = {}
+    for first, length in sorted({(special[0], len(special)) for special in breakable}, reverse=True):
+        lengths.setdefault(first, []).append(length)
+    # Specials may overlap and nest: look for the longest one from every character on.
     broken: set[int] = set()
-    for match in re.finditer(f"(?=({pattern}))", text):
-        broken.update(range(match.start(1), match.end(1)))
+    for match in re.finditer(f"[{''.join(map(re.escape, lengths))}]", text):
+        start = match.start()
+        for length in lengths[match[0]]:
+            if text[start : start + length] in breakable:
+                broken.update(range(start, start + length))
+                break
+    if not broken:
+        return text
     return "".join(c + SENTINEL if i in broken else c for i, c in enumerate(text))
 
 

@@ -18,11 +18,11 @@ Verdict = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Which model answered. head: its name, or None if there is none."""
+    """Which model answered. head: its name; quantization: its file's type; None where there is none."""
 
     name: str
     file: str
-    quantization: str
+    quantization: str | None
     fingerprint: str
     head: str | None
 

@@ -29,6 +29,7 @@ def render_prompt(
             input=json.dumps(request).encode(),
             capture_output=True,
             timeout=SECONDS,
+            process_group=0,  # Ctrl-C on the terminal is for us, no failure of the template
         )
     except subprocess.TimeoutExpired as error:
         raise TemplateRefusedError(f"the chat template did not finish in {SECONDS} s") from error

@@ -12,13 +12,12 @@ import typer
 from mch_runtime.errors import MissingInputError, UsageError
 from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
 from sage_cli import flags
+from sage_cli.assets import DEFAULT_MODEL
 from sage_cli.console import STDIN
 from sage_cli.question import from_argument, join, read_piped
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell, shell_of
 from sage_cli.values import number, whole_number
-
-EMBEDDED_MODEL = Path(__file__).parent / "assets" / "sage-pico.gguf"
 
 EPILOG = """
 Marks:
@@ -136,12 +135,12 @@ def model_path(chosen: Path | None, environ: Mapping[str, str]) -> Path:
         return chosen
     if environ.get("SAGE_MODEL"):
         return Path(environ["SAGE_MODEL"]).expanduser()
-    if not EMBEDDED_MODEL.exists():
+    if not DEFAULT_MODEL.exists():
         raise MissingInputError(
             "the embedded model is missing from this installation",
             hint="reinstall sage, or give -m MODEL.gguf",
         )
-    return EMBEDDED_MODEL
+    return DEFAULT_MODEL
 
 
 def _settings(words: Iterable[str], *, seed: int | None, max_tokens: int | None) -> dict[str, Any]:

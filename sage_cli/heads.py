@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,6 +134,8 @@ def detach(
     """Take the head away from behind a model. With --in-place this also repairs a damaged one."""
     shell = shell_of(ctx)
     _one_target(output, in_place=in_place)
+    if save is not None and output is not None and save.resolve() == output.resolve():
+        raise UsageError(f"{save} cannot be both the model and the head", hint="write to two files")
     from mch_runtime.head import container
 
     with shell.users_umask():
@@ -169,11 +172,11 @@ def _load(path: Path) -> Head | bytes:
 
 def _save(model: Path, target: Path) -> None:
     from mch_runtime.atomic import atomic_output
-    from mch_runtime.gguf.checked import open_checked
+    from mch_runtime.gguf_file import open_checked
     from mch_runtime.head.container import find_head
 
     with open_checked(model) as (fd, gguf):
-        found = find_head(model, fd, gguf, model.stat().st_size)
+        found = find_head(model, fd, gguf, os.fstat(fd).st_size)
     if found is None or found.place != "tail":
         raise HeadError(f"{model} has no head behind it", hint="a head in a sidecar is a file of its own")
     if target.exists() and target.samefile(model):

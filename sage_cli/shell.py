@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mch_runtime.session import Interrupt
     from mch_runtime.trace import ModelInfo, Trace
 
-PRIVATE_UMASK = 0o077
-
 
 class Asking(Protocol):
     """The part of ``mch_runtime.engine.Engine`` that commands use."""

@@ -8,6 +8,7 @@ pointers; ``model.py`` and ``context.py`` own every id and size.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
 from collections import deque
@@ -29,6 +30,8 @@ WRITTEN_FOR = "0.3.36"
 VERSION: str = llama_cpp.__version__
 
 _LOG_LEVEL_ERROR = 4
+# What llama.cpp says when memory, or what threads need of it, is not to be had.
+_NO_MEMORY = (*map(os.strerror, (errno.ENOMEM, errno.EAGAIN)), "bad_alloc", "allocate")
 _errors: deque[str] = deque(maxlen=8)
 
 
@@ -87,18 +90,31 @@ def take_errors() -> str:
 class ModelHandle:
     """``llama_model *``."""
 
-    def __init__(self, path: str, *, gpu_layers: int, mmap: bool = True) -> None:
-        """Load a GGUF that the guard has accepted. Raises ModelError if llama.cpp refuses it."""
+    def __init__(self, path: str, *, gpu_layers: int, interrupt: Interrupt | None = None) -> None:
+        """Load a GGUF that the guard has accepted.
+
+        Raises ModelError if llama.cpp refuses it, ResourceError if memory does not suffice, Interrupted
+        between two tensors.
+        """
+        interrupt = interrupt or Interrupt()
         params = C.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.check_tensors = True
-        params.load_mode = C.LLAMA_LOAD_MODE_MMAP if mmap else C.LLAMA_LOAD_MODE_NONE
+        params.load_mode = C.LLAMA_LOAD_MODE_MMAP
+        goes_on = C.llama_progress_callback(lambda _progress, _user_data: not interrupt.requested)
+        params.progress_callback = goes_on
         take_errors()
         pointer = C.llama_model_load_from_file(path.encode(), params)
         if not pointer:
-            raise ModelError(
-                f"llama.cpp refuses the model: {take_errors() or 'no reason given'}", rule="load"
-            )
+            if interrupt.requested:
+                raise Interrupted
+            said = take_errors() or "no reason given"
+            if any(sign in said for sign in _NO_MEMORY):
+                raise ResourceError(
+                    f"there is not enough memory to load the model: {said}",
+                    hint="try a smaller model or a smaller quantization",
+                )
+            raise ModelError(f"llama.cpp refuses the model: {said}", rule="load")
         self.pointer = pointer
         self._vocab = C.llama_model_get_vocab(pointer)
 

@@ -12,6 +12,7 @@ from mch_runtime.errors import DataError, UsageError
 from mch_runtime.gguf_file import GgufFile, open_checked
 from mch_runtime.llama import abi
 from mch_runtime.llama.probe_cache import ensure_probed
+from mch_runtime.session import Interrupt
 
 LONGEST_TEXT = 64 << 20
 _SPECIAL_TYPES = frozenset({2, 3, 4})  # unknown, control, user-defined in tokenizer.ggml.token_type
@@ -76,12 +77,18 @@ class LlamaModel:
 
 
 @contextmanager
-def open_model(path: Path, *, gpu_layers: int = 0, probe: bool = True) -> Iterator[LlamaModel]:
-    """Guard the file, try it in a child process once, load the very inode that was checked."""
+def open_model(
+    path: Path, *, gpu_layers: int = 0, probe: bool = True, interrupt: Interrupt | None = None
+) -> Iterator[LlamaModel]:
+    """Guard the file, try it in a child process once, load the very inode that was checked.
+
+    An interrupt ends both and raises Interrupted.
+    """
+    interrupt = interrupt or Interrupt()
     with open_checked(path) as (fd, gguf):
         if probe:
-            ensure_probed(path, fd)
-        handle = abi.ModelHandle(descriptor_path(fd, path), gpu_layers=gpu_layers)
+            ensure_probed(path, fd, interrupt=interrupt)
+        handle = abi.ModelHandle(descriptor_path(fd, path), gpu_layers=gpu_layers, interrupt=interrupt)
         try:
             yield LlamaModel(path, fd, gguf, handle)
         finally:

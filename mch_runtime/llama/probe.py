@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mch_runtime.errors import SageError
+from mch_runtime.errors import ModelError, SageError
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model
 from mch_runtime.options import EngineOptions
@@ -18,7 +18,7 @@ TOKENS = 8
 
 
 def main(path: Path) -> int:
-    """0 if the model loads, decodes and gives finite logits; 1 with a reason on standard error."""
+    """0 if the model loads, decodes and gives finite logits; else an exit code, the reason on standard error."""
     options = EngineOptions(model=path, ctx_size=256, threads=1)
     finite: list[bool] = []
 
@@ -32,10 +32,10 @@ def main(path: Path) -> int:
                 session.decode([Feed.last(branch, token_ids)], read)
     except SageError as error:
         sys.stderr.write(f"{error.message}\n")
-        return 1
+        return error.exit_code
     if not all(finite):
         sys.stderr.write("the model's logits are not finite\n")
-        return 1
+        return ModelError.exit_code
     return 0
 
 

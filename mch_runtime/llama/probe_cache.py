@@ -12,20 +12,24 @@ from pathlib import Path
 
 import platformdirs
 
-from mch_runtime.errors import ModelError
+from mch_runtime.errors import ModelError, ResourceError
 from mch_runtime.llama import abi
 from mch_runtime.llama.child import run_child
+from mch_runtime.session import Interrupt
 
 SECONDS = 300
 _FINE = "ok"
 _CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 
 
-def ensure_probed(path: Path, fd: int) -> None:
-    """Raise ModelError if the open file ``fd`` crashes or is refused by llama.cpp in a child."""
+def ensure_probed(path: Path, fd: int, *, interrupt: Interrupt) -> None:
+    """Raise ModelError if the open file ``fd`` crashes or is refused by llama.cpp in a child.
+
+    An interrupt ends the child and raises Interrupted; ResourceError means that memory did not suffice.
+    """
     verdict = recall(fd, "load")
     if verdict is None:
-        verdict, final = _try_in_child(fd)
+        verdict, final = _try_in_child(fd, interrupt)
         if final:
             remember(fd, "load", verdict)
     if verdict != _FINE:
@@ -62,14 +66,18 @@ def _place(fd: int, purpose: str) -> Path:
     return platformdirs.user_cache_path("sage") / "probes" / name
 
 
-def _try_in_child(fd: int) -> tuple[str, bool]:
+def _try_in_child(fd: int, interrupt: Interrupt) -> tuple[str, bool]:
     """The verdict, and whether it is the file's doing and not a lack of time or memory."""
     try:
-        result = run_child("mch_runtime.llama.probe", f"/proc/self/fd/{fd}", fd=fd, seconds=SECONDS)
+        result = run_child(
+            "mch_runtime.llama.probe", f"/proc/self/fd/{fd}", fd=fd, seconds=SECONDS, interrupt=interrupt
+        )
     except TimeoutError:
         return f"llama.cpp did not finish a try in {SECONDS} s", False
     if result.code == 0:
         return _FINE, True
+    if result.code == ResourceError.exit_code:
+        raise ResourceError(result.said, hint="try a smaller model or a smaller quantization")
     if result.crash is not None:
         verdict = f"llama.cpp crashes on this file ({result.crash.name}) {result.said}".strip()
         return verdict, result.crash in _CRASHES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
@@ -32,7 +31,6 @@ def quantize(
 
 
 def _main(source: str, target: str, type_name: str, threads: str, allow_requantize: str) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         abi.quantize(
             Path(source),

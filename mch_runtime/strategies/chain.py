@@ -69,7 +69,7 @@ class Chain:
     def interrupt(self) -> None:
         """Keep what there is; the step under way has no confidence."""
         self._stop("interrupted")
-        self._close_step(judged=False)
+        self._close_step(read=False, whole=False)
 
     def _draw(self, logits: FloatArray, row: int) -> None:
         token_id = self._sampler.sample(row)
@@ -86,7 +86,7 @@ class Chain:
     def _after_token(self) -> None:
         """The token drawn last has been read by the model: its step or the chain may be over.
 
-        A step that the limit cuts off is not judged: what it would have said is not known.
+        A step that the limit cuts off gets no confidence: what it would have said is not known.
         """
         if self._vocabulary.is_end(self.token_ids[-1]):
             self._stop("stop")
@@ -94,26 +94,29 @@ class Chain:
             self._stop("length")
         whole = self.finish_reason == "stop" or self._delimiter in self._step_text.lstrip()
         if whole or self.finish_reason is not None:
-            self._close_step(judged=whole)
+            self._close_step(read=True, whole=whole)
 
     def _stop(self, reason: FinishReason) -> None:
         self.finish_reason = reason
         self._say(self._decoder.flush())
 
-    def _close_step(self, *, judged: bool) -> None:
-        """End the step at the last token; blank lines belong to the step that follows them."""
+    def _close_step(self, *, read: bool, whole: bool) -> None:
+        """End the step at the last token; blank lines belong to the step that follows them.
+
+        read: the witness has seen all of it; whole: it was not cut off.
+        """
         if not self._step_text.strip():
             return
         span = self._statistics[self._step_start :]
         logprobs = [s.logprob for s in span]
-        judge = self._witness.judge if self._witness is not None and judged else None
+        verdict = self._witness.judge() if self._witness is not None and read else None
         step = Step(
             text=self._step_text.strip(),
             tokens=(self._step_start, len(self.token_ids)),
             logprob_mean=sum(logprobs) / len(logprobs),
             logprob_min=min(logprobs),
             entropy_mean=sum(s.entropy for s in span) / len(span),
-            confidence=judge() if judge is not None else None,
+            confidence=verdict if whole else None,
         )
         self.steps.append(step)
         self._step_start = len(self.token_ids)

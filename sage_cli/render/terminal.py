@@ -98,7 +98,7 @@ def summary(trace: Trace, signs: Glyphs) -> Text:
     if trace.finish_reason == "length":
         parts.append(Text(f"cut off after {trace.cost.generated_tokens} tokens", "yellow"))
     parts.append(Text(f"{_rate(trace.cost.tokens_per_second)} tokens/s", "dim"))
-    parts.append(Text(one_line(f"{trace.model.name} {trace.model.quantization}".strip()), "dim"))
+    parts.append(Text(one_line(" ".join(filter(None, (trace.model.name, trace.model.quantization)))), "dim"))
     return Text(signs.dot, "dim").join(parts)
 
 

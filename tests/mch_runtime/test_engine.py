@@ -104,13 +104,13 @@ def test_a_limit_ends_the_answer() -> None:
     assert len(trace.token_ids) == 5
 
 
-@pytest.mark.parametrize(("characters", "judged"), [(10, False), (18, False), (19, True)])
-def test_a_step_that_was_cut_off_is_not_judged(characters: int, judged: bool) -> None:
+@pytest.mark.parametrize(("characters", "known"), [(10, False), (18, False), (19, True)])
+def test_a_step_that_was_cut_off_has_no_confidence(characters: int, known: bool) -> None:
     assert REPLY[:19] == "Step 1: 2 + 2 = 4.\n"
     trace = ask(engine(head=pico_head()), max_tokens=characters)
     (step,) = trace.steps
-    assert (step.confidence is not None) is judged
-    assert (trace.confidence_raw is not None) is judged
+    assert (step.confidence is not None) is known
+    assert trace.confidence_raw is not None
 
 
 def test_the_context_is_a_limit_too() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def test_a_probe_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = write_model(tmp_path / "tiny.gguf")
     calls = []
     run = probe_cache._try_in_child
-    monkeypatch.setattr(probe_cache, "_try_in_child", lambda fd: calls.append(fd) or run(fd))
+    monkeypatch.setattr(probe_cache, "_try_in_child", lambda fd, stop: calls.append(fd) or run(fd, stop))
     for _ in range(2):
         with open_model(path):
             pass
@@ -136,6 +137,57 @@ def test_a_crash_in_the_child_is_a_verdict(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(probe_cache, "run_child", lambda _module, *_, **options: run("crash", **options))
     path = write_model(tmp_path / "tiny.gguf")
     with pytest.raises(ModelError, match="SIGABRT"), open_model(path):
+        pass
+
+
+def test_an_interrupt_ends_the_child_and_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "sleep.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = probe_cache.run_child
+    monkeypatch.setattr(probe_cache, "run_child", lambda _module, *_, **options: run("sleep", **options))
+    path, interrupt = write_model(tmp_path / "tiny.gguf"), Interrupt()
+    threading.Timer(0.2, interrupt.request).start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted), open_model(path, interrupt=interrupt):
+        pass
+    assert time.monotonic() - began < 5
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_lack_of_memory_is_not_the_files_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "poor.py").write_text("import sys; print('no memory', file=sys.stderr); sys.exit(71)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = probe_cache.run_child
+    monkeypatch.setattr(probe_cache, "run_child", lambda _module, *_, **options: run("poor", **options))
+    with (
+        pytest.raises(ResourceError, match="no memory"),
+        open_model(write_model(tmp_path / "tiny.gguf")),
+    ):
+        pass
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_child_is_out_of_reach_of_the_terminals_signals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "group.py").write_text("import os, sys; sys.exit(str(os.getpgrp()))")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with (tmp_path / "group.py").open() as file:
+        result = probe_cache.run_child("group", fd=file.fileno())
+    assert int(result.said) != os.getpgrp()
+
+
+def test_an_interrupt_ends_the_loading(tmp_path: Path) -> None:
+    interrupt = Interrupt()
+    interrupt.request()
+    with (
+        pytest.raises(Interrupted),
+        open_model(write_model(tmp_path / "tiny.gguf"), probe=False, interrupt=interrupt),
+    ):
         pass
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +46,28 @@ def test_harmless_text_is_not_touched(text: str) -> None:
 def test_overlapping_specials_are_all_broken() -> None:
     broken = defuse("<a<a>b>", ["<a>", "<a<a>", "a>b>"])
     assert all(special not in part for part in broken.split(SENTINEL) for special in ("<a>", "a>b>"))
+
+
+@given(st.text(alphabet="<a>]^-", max_size=30), st.lists(st.text(alphabet="<a>]^-", max_size=5), max_size=6))
+def test_every_character_of_every_special_is_broken(text: str, specials: list[str]) -> None:
+    """Against the definition, read off literally."""
+    broken = {
+        i
+        for special in specials
+        if len(special) > 1
+        for start in range(len(text))
+        if text.startswith(special, start)
+        for i in range(start, start + len(special))
+    }
+    expected = "".join(c + SENTINEL if i in broken else c for i, c in enumerate(text))
+    assert defuse(text, specials) == expected
+
+
+def test_thousands_of_specials_cost_no_time() -> None:
+    specials = [f"<unused{i}>" for i in range(6000)]
+    began = time.perf_counter()
+    assert SENTINEL in defuse("a < b <unused7> " * 20_000, specials)
+    assert time.perf_counter() - began < 2
 
 
 def test_a_prompt_may_open_the_reasoning() -> None:

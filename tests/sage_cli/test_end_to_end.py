@@ -15,13 +15,13 @@ import pytest
 
 from mch_runtime.head.container import encode_head
 from mch_runtime.wire import from_wire
-from sage_cli.ask import EMBEDDED_MODEL
+from sage_cli.assets import DEFAULT_MODEL
 from sage_cli.history import Log
 from tests.gguf_samples import write_model
 from tests.head_samples import random_head
 from tests.sage_cli.runner import REAL, ROOT, spawn
 
-pytestmark = pytest.mark.skipif(not EMBEDDED_MODEL.exists(), reason="the embedded model has not been made")
+pytestmark = pytest.mark.skipif(not DEFAULT_MODEL.exists(), reason="the embedded model has not been made")
 
 QUESTION = "Jane has 2 apples. Hugo has four times as many apples as Jane. How many apples does Hugo have?"
 Env = dict[str, str]
@@ -36,7 +36,7 @@ def sage(
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A copy of the embedded model, to be damaged."""
-    return Path(shutil.copy(EMBEDDED_MODEL, tmp_path / "model.gguf"))
+    return Path(shutil.copy(DEFAULT_MODEL, tmp_path / "model.gguf"))
 
 
 def test_the_embedded_model_answers(env: Env) -> None:
@@ -214,7 +214,17 @@ def test_a_full_disk_on_output(env: Env) -> None:
 
 
 def test_binary_on_standard_input(env: Env) -> None:
-    refused(sage(env, "q", stdin=EMBEDDED_MODEL.read_bytes()[:4096]), 65)
+    refused(sage(env, "q", stdin=DEFAULT_MODEL.read_bytes()[:4096]), 65)
+
+
+def test_a_model_without_a_chat_template_is_told_of(env: Env, tmp_path: Path) -> None:
+    def drop(writer: Any) -> None:
+        for section in writer.kv_data:
+            section.pop("tokenizer.chat_template", None)
+
+    path = write_model(tmp_path / "plain.gguf", edit_metadata=drop)
+    assert b"note: the model brings no chat template" in sage(env, "-m", path, "-n", 4, "q").stderr
+    assert b"note:" not in sage(env, "-m", write_model(path), "-n", 4, "q").stderr
 
 
 def test_user_text_that_looks_like_control_tokens(env: Env) -> None:
@@ -253,3 +263,18 @@ def test_a_signal_stops_the_real_engine_at_once(number: int, env: Env, tmp_path:
     assert b"Traceback" not in err
     with Log(Path(env["SAGE_LOG"])) as log:
         assert log.find("").finish_reason == "interrupted"
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.4, 0.5])
+def test_ctrl_c_on_a_file_that_was_never_seen_blames_nobody(seconds: float, env: Env, tmp_path: Path) -> None:
+    """The whole process group gets it: a child that tries the file, or renders its template, too."""
+    model = write_model(tmp_path / "tiny.gguf", tied=False, context=4096, edit_tensors=never_end)
+    child = subprocess.Popen(
+        [*REAL, "-m", str(model), "go on"], env=env | {"XDG_CACHE_HOME": str(tmp_path / "cache")}, cwd=ROOT,
+        stdin=subprocess.DEVNULL, stdout=-1, stderr=-1, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    os.killpg(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert b"sage:" not in err

@@ -131,6 +131,14 @@ def test_what_cannot_be_done(
     assert not (tmp_path / "x.gguf").exists()
 
 
+def test_head_and_model_do_not_go_to_one_file(model: Path, head: Path, tmp_path: Path) -> None:
+    both, out = tmp_path / "both.gguf", tmp_path / "out.gguf"
+    run(*words("head", "attach", model, head, "-o", both))
+    result = run(*words("head", "detach", both, "-o", out, "--save-head", tmp_path / "." / "out.gguf"))
+    assert result.code == 2
+    assert not out.exists()
+
+
 def test_files_get_the_permissions_the_user_wants(model: Path, head: Path, tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:

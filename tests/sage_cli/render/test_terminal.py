@@ -48,6 +48,12 @@ def test_summary_of_a_sure_answer() -> None:
     assert text.plain == "27 · 97 % sure · 812 tokens/s · sage-pico Q8_0"
 
 
+def test_summary_leaves_out_a_quantization_that_is_not_known() -> None:
+    trace = trace_of(Script())
+    trace = replace(trace, model=replace(trace.model, name="m", quantization=None))
+    assert terminal.summary(trace, UNICODE).plain.endswith(" · m")
+
+
 def test_summary_in_ascii() -> None:
     text = terminal.summary(trace_of(Script()), ASCII)
     assert text.plain == "27 | 97 % sure | 812 tokens/s | sage-pico Q8_0"
