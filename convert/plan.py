@@ -15,6 +15,7 @@ from convert.safetensors_file import StoredTensor
 from convert.tokenizer import Vocabulary
 from mch_runtime.errors import DataError
 from mch_runtime.file_types import FILE_TYPES
+from mch_runtime.gguf_file import NORMALIZER_KEY
 
 OutType = Literal["f32", "f16", "bf16", "q8_0"]
 Kind = Literal["string", "uint32", "float32", "bool", "array"]
@@ -153,6 +154,8 @@ def _vocabulary(vocabulary: Vocabulary) -> list[Field]:
         *(Field(f"tokenizer.ggml.{key}_token_id", "uint32", token_id) for key, token_id in ids.items()),
         Field("tokenizer.ggml.add_bos_token", "bool", vocabulary.add_bos),
     ]
+    if vocabulary.normalizer:
+        fields.append(Field(NORMALIZER_KEY, "string", vocabulary.normalizer))
     if vocabulary.chat_template:
         fields.append(Field("tokenizer.chat_template", "string", vocabulary.chat_template))
     return fields

@@ -1,8 +1,8 @@
 """tokenizer.json -> the vocabulary of a GGUF.
 
 Only what llama.cpp tokenizes in the same way is accepted: byte-level BPE with a pre-tokenizer from
-the table below. A normalizer to NFC is accepted though llama.cpp has none: text that is in NFC, as
-almost all text is, gets the same token ids, other text may not.
+the table below. llama.cpp has no normalizers: that text must be brought to NFC first is written into
+the GGUF, and the runtime does it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Vocabulary:
     """
 
     pre_tokenizer: str
+    normalizer: str | None
     tokens: tuple[str, ...]
     token_types: tuple[TokenType, ...]
     merges: tuple[str, ...]
@@ -64,13 +65,14 @@ def read_vocabulary(folder: Path, *, config: JsonObject, vocab_size: int) -> Voc
     settings = read_optional_json(folder / "tokenizer_config.json", limit=MAX_CONFIG_BYTES)
     generation = read_optional_json(folder / "generation_config.json", limit=MAX_CONFIG_BYTES)
     model = _bpe(tokenizer)
-    _check_steps(tokenizer)
+    _check_post_processor(tokenizer)
     named = _named_tokens(tokenizer, model)
     tokens, types = _by_id(named, vocab_size)
     ids = {text: token_id for token_id, text in enumerate(tokens)}
     special = SpecialIds(ids, settings, generation, config)
     return Vocabulary(
         pre_tokenizer=_pre_tokenizer(tokenizer),
+        normalizer=_normalizer(tokenizer),
         tokens=tokens,
         token_types=types,
         merges=_merges(model, ids),
@@ -108,11 +110,18 @@ def _pre_tokenizer(tokenizer: JsonObject) -> str:
     raise _unsupported("this pre-tokenizer", hint=f"supported: those of {', '.join(PRE_TOKENIZERS.values())}")
 
 
-def _check_steps(tokenizer: JsonObject) -> None:
-    """Refuse steps before and after the model that llama.cpp would not take."""
+def _normalizer(tokenizer: JsonObject) -> str | None:
+    """The form that text is brought to first: NFC, or None; other normalizers are refused."""
     normalizer = tokenizer.section("normalizer")
-    if normalizer is not None and normalizer.text("type") != "NFC":
+    if normalizer is None:
+        return None
+    if normalizer.text("type") != "NFC":
         raise _unsupported(f"the normalizer {normalizer.text('type')}")
+    return "NFC"
+
+
+def _check_post_processor(tokenizer: JsonObject) -> None:
+    """Refuse what adds tokens behind the model; llama.cpp would not."""
     post = tokenizer.section("post_processor")
     if post is None or post.text("type") == "ByteLevel":
         return

@@ -17,7 +17,7 @@ from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import LlamaModel, open_model
 from mch_runtime.loading import fit_head, model_info, special_text
 from mch_runtime.observer import Observer, SilentObserver
-from mch_runtime.options import AskOptions, EngineOptions
+from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
 from mch_runtime.prompting import Prompt, make_prompt
 from mch_runtime.session import Interrupt, Session
 from mch_runtime.strategies.chain import Chain
@@ -110,6 +110,12 @@ class Engine:
             )
             prefill, decode = write_fast(self.session, prompt.token_ids, chain, on_prefill=observer.prefill)
         listener.flush()
+        seconds = Seconds(
+            load=self._load_seconds,
+            prefill=prefill,
+            decode=decode,
+            head=witness.seconds if witness else None,
+        )
         raw = witness.answer_confidence("fast") if witness else None
         known = raw is not None and self._calibrated(options) and chain.finish_reason == "stop"
         assert chain.finish_reason is not None
@@ -128,21 +134,11 @@ class Engine:
                 prompt_tokens=len(prompt.token_ids),
                 generated_tokens=len(chain.token_ids),
                 scored_tokens=0,
-                seconds=Seconds(
-                    load=self._load_seconds,
-                    prefill=prefill,
-                    decode=decode,
-                    head=witness.seconds if witness else None,
-                ),
-                tokens_per_second=len(chain.token_ids) / decode if decode > 0 else 0.0,
+                seconds=seconds,
+                tokens_per_second=len(chain.token_ids) / seconds.decode if seconds.decode > 0 else 0.0,
             ),
             seed=seed,
-            sampling=Sampling(
-                temperature=options.sampling.temperature,
-                top_k=options.sampling.top_k,
-                top_p=options.sampling.top_p,
-                min_p=options.sampling.min_p,
-            ),
+            sampling=_sampling(options.sampling),
             finish_reason=chain.finish_reason,
             token_ids=tuple(chain.token_ids),
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -220,6 +216,12 @@ class _Listener:
 def _template(model: LlamaModel) -> str | None:
     template = model.gguf.metadata.get("tokenizer.chat_template")
     return template if isinstance(template, str) else None
+
+
+def _sampling(options: SamplingOptions) -> Sampling:
+    return Sampling(
+        temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, min_p=options.min_p
+    )
 
 
 def _version() -> str:

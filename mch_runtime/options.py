@@ -36,6 +36,8 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.head is not None and not self.use_head:
             raise UsageError("--head and --no-head contradict each other", hint="give one of them")
+        if self.force_head and not self.use_head:
+            raise UsageError("--force-head and --no-head contradict each other", hint="give one of them")
         if self.ctx_size is not None and not 16 <= self.ctx_size <= 1 << 20:
             raise UsageError(f"--ctx-size {self.ctx_size} is out of range", hint="16 to 1048576 tokens")
         if self.threads is not None and not 1 <= self.threads <= 512:

@@ -69,7 +69,9 @@ def make_prompt(
     Raises ``prompts.sandbox.TemplateRefusedError`` if the template fails.
     """
     specials = vocabulary.specials
-    safe = [{"role": m["role"], "content": defuse(m["content"], specials)} for m in messages]
+    safe = [
+        {"role": m["role"], "content": defuse(vocabulary.normalize(m["content"]), specials)} for m in messages
+    ]
     text = render_prompt(dialect, safe, bos_token=bos_token, eos_token=eos_token)
     add_bos = vocabulary.adds_bos and not (bos_token and text.startswith(bos_token))
     token_ids: list[int] = []

@@ -96,6 +96,10 @@ class Vocabulary(Protocol):
     @property
     def adds_bos(self) -> bool: ...
 
+    def normalize(self, text: str) -> str:
+        """``text`` in the Unicode normalization form that the model was trained on."""
+        ...
+
     def tokenize(self, text: str, *, add_bos: bool = False, parse_special: bool = False) -> list[int]:
         """Token ids; ``parse_special`` lets the text of special tokens become them."""
         ...

@@ -25,6 +25,9 @@ class FakeVocabulary:
     adds_bos = False
     specials = tuple(sorted(SPECIALS, key=lambda text: (-len(text), text)))
 
+    def normalize(self, text: str) -> str:
+        return text
+
     def tokenize(self, text: str, *, add_bos: bool = False, parse_special: bool = False) -> list[int]:
         """Like llama.cpp, a user-defined special is matched even where specials are not parsed."""
         matched = SPECIALS if parse_special else ("<think>", "</think>")

@@ -166,7 +166,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def varied_texts(count: int, *, seed: int = 0) -> list[str]:
-    """Texts of words, code, digits, whitespace, symbols of many scripts and special tokens, in NFC."""
+    """Texts of words, code, digits, whitespace, symbols of many scripts and special tokens, a third of them not in NFC."""
     rng = Random(seed)
     pieces = [piece for sentence in SENTENCES for piece in (sentence, *sentence.split(" "))]
     blanks = (" ", "  ", "\n", "\n\n", "\r\n", "\t", "   \n  ", "\u00a0", "\u3000", "\u2028", " \u200b")
@@ -190,4 +190,7 @@ def varied_texts(count: int, *, seed: int = 0) -> list[str]:
         return "".join(chr(rng.randint(low, high)) for _ in range(rng.randint(1, 6)))
 
     texts = ["".join(piece() for _ in range(rng.randint(1, 12))) for _ in range(count)]
-    return [unicodedata.normalize("NFC", text) for text in texts]
+    forms = ("NFC", "NFD", "")
+    return [
+        unicodedata.normalize(form, text) if (form := forms[k % 3]) else text for k, text in enumerate(texts)
+    ]

@@ -57,3 +57,6 @@ TENSOR_TYPES = {
 }
 _NO_WEIGHTS = {"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"}
 WEIGHTS = frozenset(name for name, _, _ in TENSOR_TYPES.values()) - _NO_WEIGHTS
+
+# A key of ours: the Unicode normalization form of the text before it is tokenized, "NFC" if there is one.
+NORMALIZER_KEY = "sage.tokenizer.normalizer"

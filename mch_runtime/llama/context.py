@@ -16,7 +16,6 @@ from mch_runtime.session import Block, Branch, Feed, Interrupt, Reader
 
 DEFAULT_CTX = 4096
 N_BATCH = 512
-CTX_STEP = 256
 LOGITS_BYTES = 64 << 20  # of one block
 SMALL_MODEL = 32 << 20  # bytes of file
 
@@ -45,10 +44,13 @@ class LlamaSampler:
 class LlamaSession:
     """See :class:`mch_runtime.session.Session`. Made by :func:`open_session`."""
 
-    def __init__(self, model: LlamaModel, handle: abi.ContextHandle, *, max_sequences: int) -> None:
+    def __init__(
+        self, model: LlamaModel, handle: abi.ContextHandle, *, n_ctx: int, max_sequences: int
+    ) -> None:
+        """n_ctx: tokens to hold; llama.cpp makes room for more, in steps of 256."""
         self.handle = handle
         self.vocabulary: LlamaVocabulary = model.vocabulary
-        self.n_ctx = handle.n_ctx
+        self.n_ctx = min(n_ctx, handle.n_ctx)
         self.n_embd = model.handle.n_embd
         self.rows_in_block = 0
         self._free = list(range(max_sequences))[::-1]
@@ -180,16 +182,15 @@ def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt
         interrupt=interrupt,
     )
     try:
-        yield LlamaSession(model, handle, max_sequences=options.max_sequences)
+        yield LlamaSession(model, handle, n_ctx=n_ctx, max_sequences=options.max_sequences)
     finally:
         handle.close()
 
 
 def context_size(model: LlamaModel, options: EngineOptions) -> int:
-    """The context in tokens: what was asked for, else the model's own up to 4096, in steps of 256."""
+    """The context in tokens: what was asked for, else the model's own up to 4096."""
     trained = int(str(model.gguf.metadata[f"{model.gguf.metadata['general.architecture']}.context_length"]))
-    wanted = options.ctx_size if options.ctx_size is not None else min(trained, DEFAULT_CTX)
-    return -(-wanted // CTX_STEP) * CTX_STEP
+    return options.ctx_size if options.ctx_size is not None else min(trained, DEFAULT_CTX)
 
 
 def thread_count(model: LlamaModel, options: EngineOptions) -> int:

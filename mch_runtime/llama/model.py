@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from mch_runtime.errors import DataError, UsageError
-from mch_runtime.gguf_file import GgufFile, open_checked
+from mch_runtime.gguf_file import NORMALIZER_KEY, GgufFile, open_checked
 from mch_runtime.llama import abi
 from mch_runtime.llama.probe_cache import ensure_probed
 from mch_runtime.session import Interrupt
@@ -43,6 +44,11 @@ class LlamaVocabulary:
             if kind in _SPECIAL_TYPES or (("<" in text or "[" in text) and self._handle.is_special(token_id))
         }
         return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+    def normalize(self, text: str) -> str:
+        """llama.cpp does not normalize byte-level text; what ``sage convert`` has written down is done here."""
+        form = self._gguf.metadata.get(NORMALIZER_KEY)
+        return unicodedata.normalize("NFC", text) if form == "NFC" else text
 
     def tokenize(self, text: str, *, add_bos: bool = False, parse_special: bool = False) -> list[int]:
         try:

@@ -108,7 +108,7 @@ def _certainty(trace: Trace) -> Text:
     if trace.model.head is None:
         value = f": mean log-probability {nats(mean_logprob(trace))}" if trace.steps else ""
         return Text(f"uncalibrated{value}", "dim")
-    raw = "" if trace.confidence_raw is None else f" (raw {trace.confidence_raw:.2f})"
+    raw = "" if trace.confidence_raw is None else f" (raw {_clamp(trace.confidence_raw):.2f})"
     return Text(f"confidence not known{raw}", "yellow")
 
 

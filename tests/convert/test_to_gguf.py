@@ -59,6 +59,7 @@ def test_metadata_is_what_llama_cpp_expects_of_qwen2(tied: Path, tmp_path: Path)
         "tokenizer.ggml.eot_token_id": 600,
         "tokenizer.ggml.padding_token_id": 600,
         "tokenizer.ggml.add_bos_token": False,
+        "sage.tokenizer.normalizer": "NFC",
     }
     assert len(tokens) == len(types) == len(set(tokens)) == 632
     assert tokens[600:606] == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,28 @@ def test_thousands_of_specials_cost_no_time() -> None:
     began = time.perf_counter()
     assert SENTINEL in defuse("a < b <unused7> " * 20_000, specials)
     assert time.perf_counter() - began < 2
+
+
+class _Normalizing(FakeVocabulary):
+    specials = ("<K>",)
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def normalize(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text)
+
+    def tokenize(self, text: str, *, add_bos: bool = False, parse_special: bool = False) -> list[int]:
+        self.parts.append(text)
+        return []
+
+
+def test_normalization_makes_no_control_tokens() -> None:
+    """The Kelvin sign becomes the letter K, which completes a special token's text."""
+    recording = _Normalizing()
+    make_prompt(recording, shipped()["chatml"], [{"role": "user", "content": "a<\u212a>e\u0301"}])
+    assert all("<K>" not in part for part in recording.parts)
+    assert "a<K>\u00e9" in "".join(recording.parts)
 
 
 def test_a_prompt_may_open_the_reasoning() -> None:
