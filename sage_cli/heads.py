@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,7 +139,7 @@ def detach(
 
     with shell.users_umask():
         if save is not None:
-            _save(model, save)
+            container.save_head(model, save)
         if output is not None:
             container.detach(model, output)
         else:
@@ -168,18 +167,3 @@ def _load(path: Path) -> Head | bytes:
 
     data = read_regular_file(path, limit=MAX_HEAD_BYTES)
     return data if data.startswith(b"GGUF") else read_safetensors_head(path)
-
-
-def _save(model: Path, target: Path) -> None:
-    from mch_runtime.atomic import atomic_output
-    from mch_runtime.gguf_file import open_checked
-    from mch_runtime.head.container import find_head
-
-    with open_checked(model) as (fd, gguf):
-        found = find_head(model, fd, gguf, os.fstat(fd).st_size)
-    if found is None or found.place != "tail":
-        raise HeadError(f"{model} has no head behind it", hint="a head in a sidecar is a file of its own")
-    if target.exists() and target.samefile(model):
-        raise UsageError(f"{target} is the model itself", hint="write to another file")
-    with atomic_output(target, expected_bytes=len(found.data)) as partial:
-        partial.write_bytes(found.data)

@@ -23,7 +23,7 @@ from mch_runtime.head.format import (
     read_safetensors_head,
     write_safetensors_head,
 )
-from mch_runtime.head.placement import attach, attach_in_place, detach, detach_in_place
+from mch_runtime.head.placement import attach, attach_in_place, detach, detach_in_place, save_head
 from mch_runtime.head.spec import Head, HeadSpec
 from mch_runtime.head.tail import REMEDY, Tail, read_tail, size_of
 
@@ -42,6 +42,7 @@ __all__ = [
     "fingerprint",
     "probe_cosine",
     "read_safetensors_head",
+    "save_head",
     "sidecar_path",
     "verify",
     "write_safetensors_head",

@@ -52,6 +52,18 @@ def detach(model: Path, out: Path) -> None:
             copy_range(opened.fd, file.fileno(), tail.base_length)
 
 
+def save_head(model: Path, out: Path) -> None:
+    """Write the head behind ``model`` as a file of its own to ``out``. Raises as ``attach``."""
+    with open_checked(model) as opened:
+        _refuse_source(model, out)
+        tail = read_tail(opened.fd, opened.gguf, size_of(opened.fd))
+        _refuse_damage(tail, model)
+        if tail.kind != "head":
+            raise _no_head(model)
+        with atomic_output(out, expected_bytes=len(tail.head)) as partial:
+            partial.write_bytes(tail.head)
+
+
 def attach_in_place(model: Path, head: Head | bytes, *, force: bool = False) -> None:
     """Append ``head`` to ``model`` itself, replacing the head that is there.
 
@@ -63,8 +75,7 @@ def attach_in_place(model: Path, head: Head | bytes, *, force: bool = False) -> 
     with _open_in_place(model) as opened:
         _refuse_misfit(data, opened, force=force)
         tail = read_tail(opened.fd, opened.gguf, size_of(opened.fd))
-        if tail.kind == "damaged":
-            raise HeadError(f"the head in {model} is damaged: {tail.problem}", hint=REMEDY)
+        _refuse_damage(tail, model)
         _refuse_unexplained(tail, opened.fd, model)
         os.ftruncate(opened.fd, tail.base_length)
         try:
@@ -118,6 +129,15 @@ def _refuse_source(model: Path, out: Path) -> None:
         raise UsageError(f"{out} is the model itself", hint="write to another file, or use --in-place")
 
 
+def _no_head(model: Path) -> HeadError:
+    return HeadError(f"{model} has no head behind it", hint="a head in a sidecar is a file of its own")
+
+
+def _refuse_damage(tail: Tail, model: Path) -> None:
+    if tail.kind == "damaged":
+        raise HeadError(f"the head in {model} is damaged: {tail.problem}", hint=REMEDY)
+
+
 def _refuse_unexplained(tail: Tail, fd: int, model: Path) -> None:
     """Do not drop bytes that may be somebody's; zeros are what a torn append may leave."""
     if tail.kind == "unexplained" and not is_zero(fd, tail.base_length, size_of(fd)):
@@ -130,7 +150,7 @@ def _refuse_unexplained(tail: Tail, fd: int, model: Path) -> None:
 def _detachable(fd: int, gguf: GgufFile, model: Path) -> Tail:
     tail = read_tail(fd, gguf, size_of(fd))
     if tail.kind == "none":
-        raise HeadError(f"{model} has no head behind it", hint="a head in a sidecar is a file of its own")
+        raise _no_head(model)
     _refuse_unexplained(tail, fd, model)
     return tail
 

@@ -14,6 +14,8 @@ from mch_runtime.session import Block, Branch, Feed, FloatArray, Sampler, Sessio
 from mch_runtime.statistics import TokenStatistics, token_statistics
 from mch_runtime.trace import FinishReason, Step
 
+PREFILL_STRIDE = 512  # tokens of a prompt between two reports of progress
+
 
 class Witness(Protocol):
     """Sees every token of a chain and judges its steps."""
@@ -125,21 +127,33 @@ class Chain:
 
 
 def start_chains(
-    session: Session, stack: ExitStack, prompts: Sequence[tuple[Sequence[int], Sequence[Chain]]]
+    session: Session,
+    stack: ExitStack,
+    prompts: Sequence[tuple[Sequence[int], Sequence[Chain]]],
+    *,
+    on_prefill: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[Branch, Chain]]:
-    """Read all prompts in one batch and draw every chain's first token; chains of one prompt share it.
+    """Read all prompts together and draw every chain's first token; chains of one prompt share it.
 
-    The branches live as long as ``stack``. Every prompt has at least one chain.
+    The branches live as long as ``stack``. Every prompt has at least one chain. on_prefill: called with
+    tokens read and in all.
     """
     branches = [stack.enter_context(session.branch()) for _ in prompts]
+    total = sum(len(ids) for ids, _ in prompts)
+    on_prefill(0, total)
+    for first in range(0, max(len(ids) for ids, _ in prompts) - 1, PREFILL_STRIDE):
+        parts = [ids[first : min(first + PREFILL_STRIDE, len(ids) - 1)] for ids, _ in prompts]
+        feeds = [Feed(branch, part, len(part)) for branch, part in zip(branches, parts, strict=True) if part]
+        session.decode(feeds, lambda _block: None)
+        on_prefill(sum(branch.length for branch in branches), total)
 
     def read(block: Block) -> None:
         for row, feed in enumerate(block.feeds):
             for chain in prompts[feed][1]:
                 chain.advance(block.logits[row], block.hidden[row], row)
 
-    feeds = [Feed.last(branch, ids) for branch, (ids, _) in zip(branches, prompts, strict=True)]
-    session.decode(feeds, read)
+    session.decode([Feed(branch, ids[-1:]) for branch, (ids, _) in zip(branches, prompts, strict=True)], read)
+    on_prefill(total, total)
     started: list[tuple[Branch, Chain]] = []
     for branch, (_, chains) in zip(branches, prompts, strict=True):
         forks = [stack.enter_context(session.fork(branch)) for _ in chains[1:]]

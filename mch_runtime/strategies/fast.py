@@ -25,10 +25,8 @@ def write_fast(
     began = read = perf_counter()
     with ExitStack() as stack:
         try:
-            on_prefill(0, len(prompt))
-            started = start_chains(session, stack, [(prompt, [chain])])
+            started = start_chains(session, stack, [(prompt, [chain])], on_prefill=on_prefill)
             read = perf_counter()
-            on_prefill(len(prompt), len(prompt))
             write_chains(session, started)
         except Interrupted:
             chain.interrupt()

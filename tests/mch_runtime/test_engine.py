@@ -27,9 +27,11 @@ class Listener:
     def __init__(self) -> None:
         self.parts: dict[str, str] = {"reasoning": "", "answer": ""}
         self.steps: list[Step] = []
+        self.progress: list[tuple[int, int]] = []
         self.on_text: Callable[[str], None] = lambda _text: None
 
-    def prefill(self, done: int, total: int) -> None: ...
+    def prefill(self, done: int, total: int) -> None:
+        self.progress.append((done, total))
 
     def text(self, text: str, part: Part) -> None:
         self.parts[part] += text
@@ -118,6 +120,14 @@ def test_the_context_is_a_limit_too() -> None:
     trace = ask(made)
     assert trace.finish_reason == "length"
     assert trace.cost.prompt_tokens + trace.cost.generated_tokens == made.session.n_ctx
+
+
+def test_reading_a_long_question_is_told() -> None:
+    listener = Listener()
+    trace = engine(n_ctx=2000).ask("x" * 1200 + QUESTION, AskOptions(), observer=listener)
+    total = trace.cost.prompt_tokens
+    assert listener.progress == [(0, total), (512, total), (1024, total), (total - 1, total), (total, total)]
+    assert trace.answer == "27"
 
 
 def test_a_question_that_does_not_fit_is_refused() -> None:
