@@ -12,7 +12,7 @@ The words ``valid``, ``sound`` and ``answer`` mean what the head's channels mean
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, Protocol
@@ -26,6 +26,7 @@ Kind = Literal["answerable", "unanswerable", "contradictory"]
 # What the right answer is where the facts do not give one.
 UNKNOWN = "unknown"
 CONTRADICTION = "contradiction"
+UNFOUNDED = "does not follow from the steps"
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,22 @@ def split_of(problem: Problem) -> Split:
     return "train" if bucket < 90 else "validation" if bucket < 95 else "test"
 
 
-def labels_from_reasons(reasons: Sequence[str], *, has_answer: bool, answer_right: bool) -> ChainLabels:
-    """Turn one reason per line ("" for a valid line) into labels; the last line is the answer's."""
+def judge_lines(
+    lines: Sequence[str], *, answer: str, step: Callable[[str], str], follows: Callable[[str], bool]
+) -> ChainLabels:
+    """Labels for every line of a chain, the answer line included.
+
+    step: why a line is not valid, "" if it is, called in order; follows: whether an answer follows from
+    the lines before it.
+    """
+    has_answer = bool(lines) and lines[-1].startswith(ANSWER_PREFIX)
+    reasons = [step(line) for line in (lines[:-1] if has_answer else lines)]
+    said = lines[-1].removeprefix(ANSWER_PREFIX).strip() if has_answer else None
+    if said is not None:
+        reasons.append("" if follows(said) else UNFOUNDED)
     labels: list[StepLabel] = []
-    sound = True
     for index, reason in enumerate(reasons):
-        sound = sound and not reason
+        sound = not any(reasons[: index + 1])
         is_answer = has_answer and index == len(reasons) - 1
         labels.append(StepLabel(valid=not reason, sound=sound, reason=reason, is_answer=is_answer))
-    return ChainLabels(steps=tuple(labels), answer=answer_right)
+    return ChainLabels(steps=tuple(labels), answer=said == answer)

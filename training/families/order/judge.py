@@ -9,11 +9,10 @@ from itertools import pairwise
 from training.families.order.content import OPEN, Content, Pair, Place, closure, ordered, place
 from training.families.order.wording import ABOVE, CLOSINGS, CONTRADICTED, JOINED, MISSING, STATEMENT
 from training.families.writing import body, match_pattern
-from training.problems import ANSWER_PREFIX, CONTRADICTION, UNKNOWN, ChainLabels, labels_from_reasons
+from training.problems import CONTRADICTION, UNFOUNDED, UNKNOWN, ChainLabels, judge_lines
 
 ROW = re.compile(rf"(?P<facts>.+): (?P<row>\w+(?:{ABOVE}\w+)+)\.")
 CLASH = re.compile(CONTRADICTED.replace(".", r"\.").format(one="(.+)", other="(.+)"))
-UNFOUNDED = "does not follow from the steps"
 
 
 class Judge:
@@ -30,13 +29,7 @@ class Judge:
 
     def judge(self, lines: Sequence[str]) -> ChainLabels:
         """Labels for every line, the answer line included."""
-        has_answer = bool(lines) and lines[-1].startswith(ANSWER_PREFIX)
-        reasons = [self._step(line) for line in (lines[:-1] if has_answer else lines)]
-        if not has_answer:
-            return labels_from_reasons(reasons, has_answer=False, answer_right=False)
-        said = lines[-1].removeprefix(ANSWER_PREFIX).strip()
-        reasons.append("" if self._follows(said) else UNFOUNDED)
-        return labels_from_reasons(reasons, has_answer=True, answer_right=said == self.answer)
+        return judge_lines(lines, answer=self.answer, step=self._step, follows=self._follows)
 
     def _grounds(self) -> Iterator[Set[Pair]]:
         """What a step may rest on, one at a time: a row stated by the chain, or a fact."""

@@ -19,7 +19,7 @@ from training.families.prices.wording import (
     one_first,
 )
 from training.families.writing import ARITHMETIC, EQUATION, body, match_pattern
-from training.problems import ANSWER_PREFIX, CONTRADICTION, UNKNOWN, ChainLabels, labels_from_reasons
+from training.problems import CONTRADICTION, UNKNOWN, ChainLabels, judge_lines
 
 TOGETHER_WORDS = re.compile(r"(?P<p>\w+)'s (?P<g>[\w ,]+) together")
 
@@ -41,14 +41,7 @@ class Judge:
 
     def judge(self, lines: Sequence[str]) -> ChainLabels:
         """Labels for every line, the answer line included."""
-        has_answer = bool(lines) and lines[-1].startswith(ANSWER_PREFIX)
-        steps = lines[:-1] if has_answer else lines
-        reasons = [self._step(line) for line in steps]
-        if not has_answer:
-            return labels_from_reasons(reasons, has_answer=False, answer_right=False)
-        said = lines[-1].removeprefix(ANSWER_PREFIX).strip()
-        reasons.append("" if self._follows(said) else "does not follow from the steps")
-        return labels_from_reasons(reasons, has_answer=True, answer_right=said == self.answer)
+        return judge_lines(lines, answer=self.answer, step=self._step, follows=self._follows)
 
     def _follows(self, said: str) -> bool:
         if said in (UNKNOWN, CONTRADICTION):
