@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from mch_runtime.answers import AnswerSplitter, normalise
 from mch_runtime.errors import DataError, UsageError
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
 from mch_runtime.llama.context import open_session
-from mch_runtime.llama.model import LlamaModel, open_model
-from mch_runtime.loading import fit_head, model_info, special_text
+from mch_runtime.llama.model import open_model
+from mch_runtime.loading import choose_dialect, fit_head, model_info, special_texts
 from mch_runtime.observer import Observer, SilentObserver
 from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
 from mch_runtime.prompting import Prompt, make_prompt
@@ -23,10 +24,8 @@ from mch_runtime.session import Interrupt, Session
 from mch_runtime.strategies.chain import Chain
 from mch_runtime.strategies.fast import write_fast
 from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
-from prompts.dialects import Dialect, dialect_of
+from prompts.dialects import Dialect
 from prompts.sandbox import TemplateRefusedError
-
-NO_TEMPLATE = "the model brings no chat template; it is asked in ChatML, which it may not know"
 
 
 class Engine:
@@ -44,8 +43,7 @@ class Engine:
         head: Head | None = None,
         head_fits: bool = True,
         notices: tuple[str, ...] = (),
-        bos_token: str = "",
-        eos_token: str = "",
+        special_texts: Mapping[str, str] = MappingProxyType({}),
         load_seconds: float = 0.0,
     ) -> None:
         self.session = session
@@ -54,7 +52,7 @@ class Engine:
         self.notices = notices
         self._dialect = dialect
         self._head_fits = head_fits
-        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        self._special_texts = special_texts
         self._load_seconds = load_seconds
         self._resources = ExitStack()
 
@@ -72,16 +70,15 @@ class Engine:
             )
             session = stack.enter_context(open_session(model, options, interrupt))
             found = fit_head(model, session, options)
-            template = _template(model)
+            dialect, notices = choose_dialect(model)
             engine = cls(
                 session,
                 model=model_info(model, found.head),
-                dialect=dialect_of(template),
+                dialect=dialect,
                 head=found.head,
                 head_fits=found.fits,
-                notices=found.notices if template else (*found.notices, NO_TEMPLATE),
-                bos_token=special_text(model, "bos"),
-                eos_token=special_text(model, "eos"),
+                notices=(*found.notices, *notices),
+                special_texts=special_texts(model),
                 load_seconds=perf_counter() - began,
             )
             engine._resources = stack.pop_all()
@@ -164,11 +161,10 @@ class Engine:
         if options.system:
             messages.insert(0, {"role": "system", "content": options.system})
         try:
-            prompt = make_prompt(self.session.vocabulary, self._dialect, messages, **self._tokens)
+            prompt = make_prompt(self.session.vocabulary, self._dialect, messages, **self._special_texts)
         except TemplateRefusedError as error:
-            raise DataError(
-                f"{self.model.file}: {error}", hint="another conversion of this model may have one that works"
-            ) from error
+            hint = "its template may not take a system prompt: leave it out" if options.system else ""
+            raise DataError(f"{self.model.file}: {error}", hint=hint) from error
         if len(prompt.token_ids) >= self.session.n_ctx:
             raise UsageError(
                 f"the question has {len(prompt.token_ids):,} tokens, the context holds {self.session.n_ctx:,}",
@@ -211,11 +207,6 @@ class _Listener:
             self._observer.text(piece, "answer")
         else:
             self._observer.text(piece, "reasoning")
-
-
-def _template(model: LlamaModel) -> str | None:
-    template = model.gguf.metadata.get("tokenizer.chat_template")
-    return template if isinstance(template, str) else None
 
 
 def _sampling(options: SamplingOptions) -> Sampling:

@@ -18,6 +18,11 @@ from mch_runtime.options import EngineOptions
 from mch_runtime.session import Block, Feed, FloatArray, Session
 from mch_runtime.statistics import FEATURES
 from mch_runtime.trace import ModelInfo
+from prompts.chat import render_prompt
+from prompts.dialects import Dialect, dialect_of
+from prompts.sandbox import TemplateRefusedError
+
+NO_TEMPLATE = "the model brings no chat template; it is asked in ChatML, which it may not know"
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,26 @@ def hidden_after(session: Session, token_ids: tuple[int, ...]) -> FloatArray:
     return states[0]
 
 
+def choose_dialect(model: LlamaModel) -> tuple[Dialect, tuple[str, ...]]:
+    """The model's own template if it can be rendered, else ChatML with a notice.
+
+    That a template works is remembered for this very file: finding out takes a child process.
+    """
+    template = model.gguf.metadata.get("tokenizer.chat_template")
+    if not isinstance(template, str) or not template:
+        return dialect_of(None), (NO_TEMPLATE,)
+    dialect = dialect_of(template)
+    purpose = f"template:{dialect.sha256}"
+    if not dialect.trusted and recall(model.fd, purpose) != "ok":
+        trial = [{"role": "user", "content": "Hello"}]
+        try:
+            render_prompt(dialect, trial, **special_texts(model))
+        except TemplateRefusedError as error:
+            return dialect_of(None), (f"{error}; the model is asked in ChatML, which it may not know",)
+        remember(model.fd, purpose, "ok")
+    return dialect, ()
+
+
 def model_info(model: LlamaModel, head: Head | None) -> ModelInfo:
     """Name, file and quantization as the file itself says; the fingerprint of the base."""
     metadata = model.gguf.metadata
@@ -96,6 +121,11 @@ def model_info(model: LlamaModel, head: Head | None) -> ModelInfo:
         fingerprint=fingerprint(model.fd, model.gguf),
         head=head.spec.name if head else None,
     )
+
+
+def special_texts(model: LlamaModel) -> dict[str, str]:
+    """What templates know of the model: the texts of its bos and eos tokens."""
+    return {"bos_token": special_text(model, "bos"), "eos_token": special_text(model, "eos")}
 
 
 def special_text(model: LlamaModel, name: str) -> str:

@@ -1,6 +1,7 @@
 """``sage``: runs a command, and is the one place that prints errors and decides the exit code.
 
-The commands are imported only after signals are taken care of, so that Ctrl-C never shows a traceback.
+The commands are imported only after signals are taken care of, so that Ctrl-C during the slow imports shows
+no traceback.
 """
 
 from __future__ import annotations
