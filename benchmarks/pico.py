@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mch_runtime.head.fit import CHANNELS
-from mch_runtime.head.network import HeadRun
+from mch_runtime.head.network import HeadRun, step_logits
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import calibrate
 from mch_runtime.llama.context import open_session
@@ -91,7 +91,7 @@ def score(head: Head, sampled: Iterator[Sampled]) -> Scores:
     confidences: list[np.ndarray] = []
     chain_rows: list[tuple[float, ...]] = []
     for index, one in enumerate(sampled):
-        logits = _step_logits(head, one)
+        logits = step_logits(head, one.recorder.hidden, one.recorder.features, one.recorder.step_ends)
         channels = [HeadRun(head).calibrate(row).astype(np.float64) for row in logits]
         confidences += channels
         right = one.labels.answer
@@ -121,14 +121,3 @@ def score(head: Head, sampled: Iterator[Sampled]) -> Scores:
         chain_logprob_mean=whole[:, 4],
         chain_logprob_min=whole[:, 5],
     )
-
-
-def _step_logits(head: Head, one: Sampled) -> list[np.ndarray]:
-    """Raw channel logits at every step end of a recorded chain."""
-    run = HeadRun(head)
-    logits = []
-    for place, (hidden, features) in enumerate(zip(one.recorder.hidden, one.recorder.features, strict=True)):
-        run.push(hidden.astype(np.float32), features)
-        if place in one.recorder.step_ends:
-            logits.append(run.logits())
-    return logits

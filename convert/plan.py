@@ -9,6 +9,7 @@ from typing import Literal
 import gguf
 from gguf import GGMLQuantizationType as GgmlType
 
+from convert import OutType
 from convert.architectures import Architecture, HyperParameters, TensorRule
 from convert.checkpoint import Checkpoint
 from convert.safetensors_file import StoredTensor
@@ -17,7 +18,6 @@ from mch_runtime.errors import DataError
 from mch_runtime.file_types import FILE_TYPES
 from mch_runtime.gguf_file import NORMALIZER_KEY
 
-OutType = Literal["f32", "f16", "bf16", "q8_0"]
 Kind = Literal["string", "uint32", "float32", "bool", "array"]
 
 # out type -> the type of matrices.

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from convert import OutType
 from convert.architectures import Architecture, find_architecture, read_hyper_parameters
 from convert.checkpoint import HEAD, INDEX, Checkpoint
 from convert.json_file import read_json
-from convert.plan import OutType, Plan, make_plan
+from convert.plan import Plan, make_plan
 from convert.tokenizer import CHAT_TEMPLATE, MAX_CONFIG_BYTES, read_vocabulary
 from convert.writer import BLOCK_ELEMENTS, Progress, write
 from mch_runtime.atomic import atomic_output

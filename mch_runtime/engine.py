@@ -73,7 +73,7 @@ class Engine:
             dialect, notices = choose_dialect(model)
             engine = cls(
                 session,
-                model=model_info(model, found.head),
+                model=model_info(model, found),
                 dialect=dialect,
                 head=found.head,
                 head_fits=found.fits,

@@ -10,7 +10,7 @@ import numpy as np
 
 from mch_runtime.errors import HeadError
 from mch_runtime.file_types import file_type_name
-from mch_runtime.head.container import FoundHead, check_fits, find_head, fingerprint, probe_cosine
+from mch_runtime.head.container import FoundHead, check_belongs, find_head, fingerprint, probe_cosine
 from mch_runtime.head.spec import Head
 from mch_runtime.llama.model import LlamaModel
 from mch_runtime.llama.probe_cache import recall, remember
@@ -27,8 +27,12 @@ NO_TEMPLATE = "the model brings no chat template; it is asked in ChatML, which i
 
 @dataclass(frozen=True)
 class FittedHead:
-    """The head that goes with a model, if any. fits False: forced on a base it was not made for."""
+    """The head that goes with a model, if any. fits False: forced on a base it was not made for.
 
+    fingerprint: the base's.
+    """
+
+    fingerprint: str
     head: Head | None
     fits: bool
     notices: tuple[str, ...]
@@ -36,25 +40,21 @@ class FittedHead:
 
 def fit_head(model: LlamaModel, session: Session, options: EngineOptions) -> FittedHead:
     """Find the model's head and check that it belongs to this base. Raises HeadError if not."""
+    base = fingerprint(model.fd, model.gguf)
     if not options.use_head:
-        return FittedHead(None, fits=False, notices=())
+        return FittedHead(base, None, fits=False, notices=())
     size = os.fstat(model.fd).st_size
     found = find_head(model.path, model.fd, model.gguf, size, head_path=options.head)
     if found is None or found.head is None:
-        return FittedHead(None, fits=False, notices=found.warnings if found else ())
+        return FittedHead(base, None, fits=False, notices=found.warnings if found else ())
     try:
-        check_fits(
-            found.head,
-            architecture=str(model.gguf.metadata["general.architecture"]),
-            fingerprint=fingerprint(model.fd, model.gguf),
-            n_embd=session.n_embd,
-        )
+        check_belongs(found.head, model.gguf, fingerprint=base)
         _check_probe(found, model, session)
     except HeadError as error:
         if not options.force_head:
             raise
-        return FittedHead(found.head, fits=False, notices=(*found.warnings, error.message))
-    return FittedHead(found.head, fits=True, notices=found.warnings)
+        return FittedHead(base, found.head, fits=False, notices=(*found.warnings, error.message))
+    return FittedHead(base, found.head, fits=True, notices=found.warnings)
 
 
 def _check_probe(found: FoundHead, model: LlamaModel, session: Session) -> None:
@@ -111,15 +111,15 @@ def choose_dialect(model: LlamaModel) -> tuple[Dialect, tuple[str, ...]]:
     return dialect, ()
 
 
-def model_info(model: LlamaModel, head: Head | None) -> ModelInfo:
+def model_info(model: LlamaModel, found: FittedHead) -> ModelInfo:
     """Name, file and quantization as the file itself says; the fingerprint of the base."""
     metadata = model.gguf.metadata
     return ModelInfo(
         name=str(metadata.get("general.name") or model.path.stem),
         file=str(model.path),
         quantization=file_type_name(metadata.get("general.file_type")),
-        fingerprint=fingerprint(model.fd, model.gguf),
-        head=head.spec.name if head else None,
+        fingerprint=found.fingerprint,
+        head=found.head.spec.name if found.head else None,
     )
 
 

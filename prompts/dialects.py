@@ -17,7 +17,7 @@ class Dialect:
     """A template and its markers.
 
     opens: text that begins the reasoning, "" if it begins at once; closes: text that ends it; what
-    follows is the answer. always_reasons: a text without ``closes`` has no answer.
+    follows is the answer.
     trusted: the template is one of ours and may be rendered in this process.
     """
 
@@ -25,7 +25,6 @@ class Dialect:
     template: str
     opens: str = "<think>"
     closes: str = "</think>"
-    always_reasons: bool = False
     trusted: bool = False
 
     @property
@@ -43,7 +42,6 @@ def shipped() -> dict[str, Dialect]:
             template_text("sage-pico"),
             opens="",
             closes="Answer:",
-            always_reasons=True,
             trusted=True,
         ),
         "chatml": Dialect("chatml", template_text("chatml"), trusted=True),

@@ -66,7 +66,7 @@ def quantize(
             base = fingerprint(fd, gguf)
             found = find_head(source, fd, gguf, before)
             if found and found.head:
-                check_belongs(found.head, fd, gguf)
+                check_belongs(found.head, gguf, fingerprint=base)
             with atomic_output(output) as partial:
                 with _stream_errors(output):
                     llama_quantize(

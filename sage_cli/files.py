@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from convert import OutType
 from mch_runtime.errors import UsageError
 from sage_cli import flags
 from sage_cli.render.safe import one_line
 from sage_cli.shell import shell_of
-
-OutType = Literal["f32", "f16", "bf16", "q8_0"]
 
 
 def convert(

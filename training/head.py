@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from mch_runtime.head.container import fingerprint, write_safetensors_head
 from mch_runtime.head.fit import CHANNELS, FitConfig, TraceSet, fit, platt
-from mch_runtime.head.network import HeadRun
+from mch_runtime.head.network import step_logits
 from mch_runtime.head.spec import Calibrator, Head, HeadSpec, Probe
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model
@@ -60,9 +61,8 @@ def make_head(
     )
     head = Head(spec, fitted.tensors)
     weight, bias = platt(_last_answer_logits(head, greedy), greedy.labels[greedy.last_steps, 2])
-    spec_fast = Calibrator(features=("answer_logit",), weight=(weight,), bias=bias)
-    calibrated = HeadSpec(**{**vars(spec), "calibration": {"fast": spec_fast}})
-    write_safetensors_head(Head(calibrated, fitted.tensors), out)
+    fast = Calibrator(features=("answer_logit",), weight=(weight,), bias=bias)
+    write_safetensors_head(Head(replace(spec, calibration={"fast": fast}), fitted.tensors), out)
 
 
 def _probe(base: Path) -> tuple[str, tuple[int, ...], np.ndarray]:
@@ -78,9 +78,8 @@ def _last_answer_logits(head: Head, traces: TraceSet) -> np.ndarray:
     """The numpy head's ``answer`` logit at the last step of every chain."""
     logits = []
     for step in np.flatnonzero(traces.last_steps):
-        chain = traces.step_chains[step]
-        run = HeadRun(head)
-        for i in range(traces.starts[chain], traces.starts[chain] + traces.step_ends[step] + 1):
-            run.push(traces.hidden[i].astype(np.float32), traces.features[i])
-        logits.append(float(run.logits()[CHANNELS.index("answer")]))
+        first, end = traces.starts[traces.step_chains[step]], traces.step_ends[step]
+        span = slice(first, first + end + 1)
+        (row,) = step_logits(head, traces.hidden[span], traces.features[span], [end])
+        logits.append(float(row[CHANNELS.index("answer")]))
     return np.array(logits)

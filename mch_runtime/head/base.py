@@ -43,12 +43,12 @@ def check_fits(head: Head, *, architecture: str, fingerprint: str, n_embd: int) 
     )
 
 
-def check_belongs(head: Head, fd: int, gguf: GgufFile) -> None:
-    """``check_fits`` against the open model itself."""
+def check_belongs(head: Head, gguf: GgufFile, *, fingerprint: str) -> None:
+    """``check_fits`` against the header of the model whose fingerprint this is."""
     architecture = str(gguf.metadata.get("general.architecture"))
     n_embd = gguf.metadata.get(f"{architecture}.embedding_length")
     size = n_embd if isinstance(n_embd, int) else 0
-    check_fits(head, architecture=architecture, fingerprint=fingerprint(fd, gguf), n_embd=size)
+    check_fits(head, architecture=architecture, fingerprint=fingerprint, n_embd=size)
 
 
 def probe_cosine(probe: Probe, state: NDArray[np.float32]) -> float:

@@ -122,9 +122,9 @@ def verify(model: Path, *, head_path: Path | None = None) -> HeadReport:
         found = find_head(model, fd, gguf, size, head_path=head_path)
         if found is None or found.head is None or found.place is None or found.path is None:
             raise HeadError(f"{model} has no head", hint="attach one with: sage head attach")
-        problem = ""
+        problem, base = "", fingerprint(fd, gguf)
         try:
-            check_belongs(found.head, fd, gguf)
+            check_belongs(found.head, gguf, fingerprint=base)
         except HeadError as error:
             problem = error.message
         return HeadReport(
@@ -135,7 +135,7 @@ def verify(model: Path, *, head_path: Path | None = None) -> HeadReport:
             sha256=found.sha256,
             spec=found.head.spec,
             parameters=sum(tensor.size for tensor in found.head.tensors.values()),
-            fingerprint=fingerprint(fd, gguf),
+            fingerprint=base,
             problem=problem,
             warnings=found.warnings,
         )

@@ -7,10 +7,24 @@ The readable twin is ``reference.py``; the definitions are in ``docs/head-format
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from mch_runtime.head.spec import Head
 from mch_runtime.session import FloatArray
+
+
+def step_logits(
+    head: Head, hidden: Iterable[FloatArray], features: Iterable[FloatArray], step_ends: Iterable[int]
+) -> FloatArray:
+    """Raw channel logits (n, K) at each step end of a recorded trace: hidden (T, d), features (T, n_s)."""
+    run, ends, found = HeadRun(head), set(step_ends), []
+    for place, (state, row) in enumerate(zip(hidden, features, strict=True)):
+        run.push(np.asarray(state, dtype=np.float32), row)
+        if place in ends:
+            found.append(run.logits())
+    return np.array(found, dtype=np.float32).reshape(-1, len(head.spec.channels))
 
 
 class HeadRun:

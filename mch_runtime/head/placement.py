@@ -16,7 +16,7 @@ from mch_runtime.atomic import atomic_output, copy_range, write_error
 from mch_runtime.errors import HeadError, UsageError, file_error
 from mch_runtime.gguf.checked import CheckedFile, check_open_file, open_checked
 from mch_runtime.gguf.reader import GgufFile
-from mch_runtime.head.base import check_belongs
+from mch_runtime.head.base import check_belongs, fingerprint
 from mch_runtime.head.format import decode_head, encode_head
 from mch_runtime.head.spec import Head
 from mch_runtime.head.tail import REMEDY, Tail, is_zero, make_tail, read_tail, size_of
@@ -117,7 +117,8 @@ def _write_at(fd: int, offset: int, data: bytes) -> None:
 
 def _refuse_misfit(data: bytes, opened: CheckedFile, *, force: bool) -> None:
     if not force:
-        check_belongs(decode_head(data), opened.fd, opened.gguf)
+        base = fingerprint(opened.fd, opened.gguf)
+        check_belongs(decode_head(data), opened.gguf, fingerprint=base)
 
 
 def _refuse_source(model: Path, out: Path) -> None:

@@ -136,10 +136,6 @@ class ModelHandle:
     def is_end(self, token_id: int) -> bool:
         return bool(C.llama_vocab_is_eog(self._vocab, token_id))
 
-    def token_text(self, token_id: int) -> bytes:
-        """The vocabulary's own spelling of a token; ids outside it end the process."""
-        return bytes(C.llama_vocab_get_text(self._vocab, token_id))
-
     def is_special(self, token_id: int) -> bool:
         """Whether a token is control, user-defined or unknown, and so may be matched in text."""
         attributes = C.llama_vocab_get_attr(self._vocab, token_id)

@@ -9,7 +9,7 @@ import pytest
 
 from mch_runtime.errors import UsageError
 from mch_runtime.head.fit import CHANNELS, FitConfig, TraceSet, fit, import_torch, platt
-from mch_runtime.head.network import HeadRun
+from mch_runtime.head.network import HeadRun, step_logits
 from mch_runtime.head.spec import Head, tensor_shapes
 from tests.head_samples import random_head
 
@@ -66,15 +66,12 @@ def ranking(scores: np.ndarray, right: np.ndarray) -> float:
 
 
 def _confidences(head: Head, traces: TraceSet) -> list[np.ndarray]:
-    found = []
+    found: list[np.ndarray] = []
     for chain in range(len(traces.problems)):
-        run = HeadRun(head)
-        ends = set(traces.step_ends[traces.step_chains == chain])
-        for place in range(traces.starts[chain + 1] - traces.starts[chain]):
-            token = traces.starts[chain] + place
-            run.push(traces.hidden[token].astype(np.float32), traces.features[token])
-            if place in ends:
-                found.append(run.calibrate(run.logits()))
+        span = slice(traces.starts[chain], traces.starts[chain + 1])
+        ends = traces.step_ends[traces.step_chains == chain]
+        logits = step_logits(head, traces.hidden[span], traces.features[span], ends)
+        found += map(HeadRun(head).calibrate, logits)
     return found
 
 

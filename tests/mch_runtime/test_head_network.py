@@ -10,22 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mch_runtime.head.network import HeadRun
+from mch_runtime.head.network import HeadRun, step_logits
 from mch_runtime.head.reference import calibrated, channel_logits
 from mch_runtime.head.spec import Head
 from tests.head_samples import random_head
 
 VECTOR = Path(__file__).parent / "head_vector.json"
-
-
-def fast(head: Head, hidden: np.ndarray, features: np.ndarray, ends: list[int]) -> np.ndarray:
-    run = HeadRun(head)
-    out = []
-    for i, (h, s) in enumerate(zip(hidden, features, strict=True)):
-        run.push(h, s)
-        if i in ends:
-            out.append(run.logits())
-    return np.array(out)
 
 
 def inputs(head: Head, length: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +30,7 @@ def test_agrees_with_the_reference(ends: set[int], shape: tuple[int, int]) -> No
     head = random_head(width=shape[0], head_count=shape[1])
     hidden, features = inputs(head, 21)
     expected = channel_logits(head, hidden, features, sorted(ends))
-    assert np.allclose(fast(head, hidden, features, sorted(ends)), expected, atol=1e-5)
+    assert np.allclose(step_logits(head, hidden, features, sorted(ends)), expected, atol=1e-5)
 
 
 def test_reference_vector() -> None:
@@ -54,7 +44,7 @@ def test_reference_vector() -> None:
     head = Head(spec, {k: np.array(v, dtype=np.float32) for k, v in stored["tensors"].items()})
     hidden = np.array(stored["hidden"], dtype=np.float32)
     features = np.array(stored["features"], dtype=np.float32)
-    got = fast(head, hidden, features, stored["step_ends"])
+    got = step_logits(head, hidden, features, stored["step_ends"])
     assert np.allclose(got, stored["logits"], atol=1e-5)
     confidences = [HeadRun(head).calibrate(row) for row in got]
     assert np.allclose(confidences, stored["confidence"], atol=1e-5)
@@ -64,14 +54,14 @@ def test_reference_vector() -> None:
 def test_positions_restart_with_every_answer() -> None:
     head = random_head()
     hidden, features = inputs(head, 9)
-    assert np.array_equal(fast(head, hidden, features, [8]), fast(head, hidden, features, [8]))
+    assert np.array_equal(step_logits(head, hidden, features, [8]), step_logits(head, hidden, features, [8]))
 
 
 def test_does_not_keep_views() -> None:
     """Hidden states are views into llama.cpp's buffer, which the next token overwrites."""
     head = random_head()
     hidden, features = inputs(head, 4)
-    expected = fast(head, hidden, features, [3])
+    expected = step_logits(head, hidden, features, [3])
     run = HeadRun(head)
     buffer = np.empty_like(hidden[0])
     for h, s in zip(hidden, features, strict=True):
@@ -98,4 +88,4 @@ def test_agrees_with_torch() -> None:
     with torch.no_grad():
         expected = network(torch.from_numpy(hidden)[None], torch.from_numpy(features)[None])[0].numpy()
     ends = [3, 4, 17, 29]
-    assert np.allclose(fast(head, hidden, features, ends), expected[ends], atol=1e-4)
+    assert np.allclose(step_logits(head, hidden, features, ends), expected[ends], atol=1e-4)

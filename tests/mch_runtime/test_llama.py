@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaModel]:
 
 def test_specials_are_all_that_llama_matches_in_text(model: LlamaModel) -> None:
     handle = model.handle
-    every = {handle.token_text(i).decode() for i in range(handle.n_vocab) if handle.is_special(i)}
+    every = {handle.piece(i, special=True).decode() for i in range(handle.n_vocab) if handle.is_special(i)}
     assert set(model.vocabulary.specials) == every
     assert "<think>" in every
 
