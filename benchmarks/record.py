@@ -33,8 +33,11 @@ def _processor() -> str:
     return next(named, platform.processor())
 
 
-def write_record(name: str, results: dict[str, Any], *, directory: Path = RECORDS) -> Path:
-    """Write ``results`` with command, machine and date; returns the file."""
+def write_record(name: str, results: dict[str, Any], *, variant: str = "", directory: Path = RECORDS) -> Path:
+    """Write ``results`` with command, machine and date; returns the file.
+
+    variant: keeps the record of another model beside the usual one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     record = {
         "benchmark": name,
@@ -43,7 +46,7 @@ def write_record(name: str, results: dict[str, Any], *, directory: Path = RECORD
         "machine": machine(),
         "results": results,
     }
-    path = directory / f"{name}.json"
+    path = directory / f"{name}{variant and '_'}{variant}.json"
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return path
 

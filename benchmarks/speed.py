@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, help="default: what sage takes for the model")
+    parser.add_argument("--variant", default="", help="what to call the record of another model")
     arguments = parser.parse_args()
     options = EngineOptions(model=arguments.model, ctx_size=1024, threads=arguments.threads)
     with open_model(options.model) as model, open_session(model, options, Interrupt()) as session:
@@ -60,7 +61,9 @@ def main() -> None:
             "ratio": {"median": round(middle, 3), "q25": round(low, 3), "q75": round(high, 3)},
         }
     print_table("Decoding one sequence", ["way", "tokens/s", "ratio to the bare loop, quartiles"], rows)
-    print(f"\nrecord: {write_record('speed', results | {'threads': threads, 'ways': figures})}")
+    print(
+        f"\nrecord: {write_record('speed', results | {'threads': threads, 'ways': figures}, variant=arguments.variant)}"
+    )
 
 
 def _measure(ways: dict[str, Callable[[], None]], rounds: int, tokens: int) -> dict[str, np.ndarray]:
