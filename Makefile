@@ -7,7 +7,7 @@ TORCH := torch==2.13.0
 TRANSFORMERS := transformers==5.23.0
 QUESTION := Ben has 4 apples. Anna has three times as many apples as Ben. Tom has 5 more apples than Anna. How many apples does Tom have?
 
-.PHONY: demo test lint bench cli clean
+.PHONY: demo test lint bench bench-training cli clean
 
 demo: $(VENV)/installed
 	@$(BIN)/sage "$(QUESTION)"
@@ -24,6 +24,12 @@ lint: $(VENV)/developed
 bench: $(VENV)/tested
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.pico_accuracy
+	$(BIN)/python -m benchmarks.head_quality
+
+# What needs the files of a training, which are not in the repository.
+bench-training: $(VENV)/tested
+	$(BIN)/python -m benchmarks.decontamination build/pico/corpus-*.npz --tokenizer build/pico/tokenizer.json
+	$(BIN)/python -m benchmarks.quantization --base build/pico/base-f32.gguf
 
 clean:
 	rm -rf $(VENV) build dist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,8 +24,18 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    @property
+    def percent(self) -> str:
+        """For tables of shares: 97.1 [96.3, 97.8]."""
+        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
     def plain(self) -> dict[str, float]:
         return {name: round(float(value), 4) for name, value in vars(self).items()}
+
+
+def plain(value: float, *, digits: int = 4) -> float | None:
+    """A figure for a record; None where it is not defined."""
+    return round(float(value), digits) if math.isfinite(value) else None
 
 
 def auroc(scores: Array, labels: Array) -> float:
@@ -63,7 +74,8 @@ def ece(probabilities: Array, labels: Array) -> float:
 def ece_floor(probabilities: Array, *, rng: np.random.Generator, rounds: int = 200) -> float:
     """The error that a perfectly calibrated score of this distribution shows on this many samples."""
     draws = [
-        ece(probabilities, (rng.random(len(probabilities)) < probabilities) * 1.0) for _ in range(rounds)
+        ece(probabilities, (rng.random(len(probabilities)) < probabilities).astype(np.float64))
+        for _ in range(rounds)
     ]
     return float(np.mean(draws))
 
@@ -91,10 +103,46 @@ def bootstrap(
     return Estimate(measure(np.arange(len(groups))), float(low), float(high))
 
 
+def ranking(
+    scores: Array,
+    labels: Array,
+    groups: NDArray[np.int64],
+    *,
+    rng: np.random.Generator,
+    less: Array | None = None,
+) -> Estimate | None:
+    """AUROC with its interval over groups, or how much larger it is than that of ``less`` on the same rows.
+
+    None where all labels are alike.
+    """
+    if not 0 < (labels > 0.5).sum() < len(labels):
+        return None
+
+    def measure(i: NDArray[np.int64]) -> float:
+        return auroc(scores[i], labels[i]) - (0.0 if less is None else auroc(less[i], labels[i]))
+
+    return bootstrap(measure, groups, rng=rng)
+
+
+def paired_difference(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], *, rng: np.random.Generator, rounds: int = 2000
+) -> Estimate:
+    """How much more often ``second`` is right than ``first`` on the same problems, both (n,).
+
+    The interval is a bootstrap over the problems.
+    """
+    differences = second.astype(np.float64) - first.astype(np.float64)
+    # A difference is -1, 0 or 1, so that drawing problems with replacement is drawing their counts.
+    counts = np.array([(differences == value).sum() for value in (-1, 0, 1)])
+    draws = rng.multinomial(len(differences), counts / len(differences), size=rounds)
+    low, high = np.quantile((draws[:, 2] - draws[:, 0]) / len(differences), [0.025, 0.975])
+    return Estimate(float(differences.mean()), float(low), float(high))
+
+
 def wilson(right: int, count: int) -> Estimate:
     """A share with its 95 % Wilson score interval."""
     z = 1.959964
     share = right / count
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Estimate(share, float(centre - half), float(centre + half))
+    return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))

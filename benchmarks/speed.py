@@ -109,7 +109,7 @@ def _fill(batch: native.llama_batch, token_ids: list[int], first: int) -> None:
 
 
 def _sage(session: LlamaSession, head: Head | None, tokens: int) -> None:
-    witness = HeadWitness(head, calibrated=True) if head is not None else None
+    witness = HeadWitness(head, calibrated=lambda: True) if head is not None else None
     with ExitStack() as stack:
         sampler = stack.enter_context(session.sampler(SamplingOptions(), seed=0))
         chain = Chain(_Endless(session), sampler, max_tokens=tokens, witness=witness)

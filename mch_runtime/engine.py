@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from types import MappingProxyType, TracebackType
 
 from mch_runtime.answers import AnswerSplitter, normalise
 from mch_runtime.errors import DataError, UsageError
+from mch_runtime.familiarity import QuestionReader
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
 from mch_runtime.llama.context import open_session
@@ -23,7 +25,7 @@ from mch_runtime.prompting import Prompt, make_prompt
 from mch_runtime.session import Interrupt, Session
 from mch_runtime.strategies.chain import Chain
 from mch_runtime.strategies.fast import write_fast
-from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
+from mch_runtime.trace import Cost, Mode, ModelInfo, Sampling, Seconds, Step, Trace
 from prompts.dialects import Dialect
 from prompts.sandbox import TemplateRefusedError
 
@@ -92,7 +94,9 @@ class Engine:
         observer = observer or SilentObserver()
         prompt = self._prompt(question, options)
         seed = options.sampling.seed if options.sampling.seed is not None else secrets.randbits(31)
-        witness = self._witness(options)
+        question_reader = self._question_reader(prompt, options)
+        trusted = partial(self._trusted, options, question_reader)
+        witness = HeadWitness(self.head, calibrated=trusted) if self.head else None
         listener = _Listener(observer, AnswerSplitter(self._dialect, opened=prompt.opens_reasoning))
         room = self.session.n_ctx - len(prompt.token_ids)
         with self.session.sampler(options.sampling, seed=seed) as sampler:
@@ -105,7 +109,13 @@ class Engine:
                 on_text=listener.text,
                 on_step=listener.step,
             )
-            prefill, decode = write_fast(self.session, prompt.token_ids, chain, on_prefill=observer.prefill)
+            prefill, decode = write_fast(
+                self.session,
+                prompt.token_ids,
+                chain,
+                question=question_reader,
+                on_prefill=observer.prefill,
+            )
         listener.flush()
         seconds = Seconds(
             load=self._load_seconds,
@@ -114,7 +124,7 @@ class Engine:
             head=witness.seconds if witness else None,
         )
         raw = witness.answer_confidence("fast") if witness else None
-        known = raw is not None and self._calibrated(options) and chain.finish_reason == "stop"
+        known = raw is not None and chain.finish_reason == "stop" and self._has_basis("fast") and trusted()
         assert chain.finish_reason is not None
         return Trace(
             question=question,
@@ -140,6 +150,7 @@ class Engine:
             token_ids=tuple(chain.token_ids),
             created=datetime.now(UTC).isoformat(timespec="milliseconds"),
             sage_version=_version(),
+            familiar=self._familiar(question_reader),
         )
 
     def close(self) -> None:
@@ -178,8 +189,26 @@ class Engine:
             return False
         return self.head.spec.template in {"", self._dialect.sha256}
 
-    def _witness(self, options: AskOptions) -> HeadWitness | None:
-        return HeadWitness(self.head, calibrated=self._calibrated(options)) if self.head else None
+    def _has_basis(self, mode: Mode) -> bool:
+        """Whether the head says what its numbers mean for answers found in this way."""
+        return self.head is not None and mode in self.head.spec.calibration
+
+    def _question_reader(self, prompt: Prompt, options: AskOptions) -> QuestionReader | None:
+        """Only where the threshold holds: under another prompt, or on another base, it says nothing."""
+        if self.head is None or self.head.spec.familiarity is None or not self._calibrated(options):
+            return None
+        return QuestionReader(prompt.token_ids, prompt.question or (0, 0))
+
+    def _familiar(self, reader: QuestionReader | None) -> bool | None:
+        """Whether the question is worded as those the head was fitted on; None where that is not known."""
+        if reader is None or not reader.complete or self.head is None or self.head.spec.familiarity is None:
+            return None
+        rule = self.head.spec.familiarity
+        return reader.lowest(rule.window) >= rule.threshold
+
+    def _trusted(self, options: AskOptions, reader: QuestionReader | None) -> bool:
+        """Calibrated, and asked in familiar words if the head has a measure of that."""
+        return self._calibrated(options) and (reader is None or bool(self._familiar(reader)))
 
 
 class _Listener:

@@ -47,6 +47,7 @@ def fit_head(model: LlamaModel, session: Session, options: EngineOptions) -> Fit
     found = find_head(model.path, model.fd, model.gguf, size, head_path=options.head)
     if found is None or found.head is None:
         return FittedHead(base, None, fits=False, notices=found.warnings if found else ())
+    _check_names(found.head)
     try:
         check_belongs(found.head, model.gguf, fingerprint=base)
         _check_probe(found, model, session)
@@ -57,6 +58,18 @@ def fit_head(model: LlamaModel, session: Session, options: EngineOptions) -> Fit
     return FittedHead(base, found.head, fits=True, notices=found.warnings)
 
 
+def _check_names(head: Head) -> None:
+    """A head that asks for what sage does not have cannot be run at all, not even by force."""
+    fast = head.spec.calibration.get("fast")
+    wanted = {
+        "token statistics": [name for name in head.spec.statistics if name not in FEATURES],
+        "calibration features": [name for name in (fast.features if fast else ()) if name != "answer_logit"],
+    }
+    for what, unknown in wanted.items():
+        if unknown:
+            raise HeadError(f"the head asks for {what} that sage does not know: {', '.join(unknown)}")
+
+
 def _check_probe(found: FoundHead, model: LlamaModel, session: Session) -> None:
     """Compare the base's state after the probe's tokens with the one the head was fitted on.
 
@@ -64,9 +77,6 @@ def _check_probe(found: FoundHead, model: LlamaModel, session: Session) -> None:
     """
     assert found.head is not None
     spec = found.head.spec
-    unknown = [name for name in spec.statistics if name not in FEATURES]
-    if unknown:
-        raise HeadError(f"the head asks for token statistics that sage does not know: {', '.join(unknown)}")
     purpose = f"head:{found.sha256}"
     if recall(model.fd, purpose) == "ok":
         return

@@ -9,14 +9,17 @@ its parts are tokenized one by one. Cutting only once would let overlapping spec
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from mch_runtime.session import Vocabulary
 from prompts.chat import render_prompt
 from prompts.dialects import Dialect
 
 SENTINEL = "\ufdd0"  # a noncharacter: never part of real text
+OPENS, CLOSES = "\ufdd1", "\ufdd2"  # around the question while the template is rendered
 
 
 def defuse(text: str, specials: Sequence[str]) -> str:
@@ -24,7 +27,7 @@ def defuse(text: str, specials: Sequence[str]) -> str:
 
     Specials of one character cannot be broken up; they carry no role.
     """
-    text = text.replace(SENTINEL, "\ufffd")
+    text = re.sub(f"[{SENTINEL}{OPENS}{CLOSES}]", "\ufffd", text)
     breakable = {special for special in specials if len(special) > 1}
     if not breakable:
         return text
@@ -49,11 +52,13 @@ def defuse(text: str, specials: Sequence[str]) -> str:
 class Prompt:
     """A conversation up to where the assistant speaks.
 
-    opens_reasoning: it ends with the dialect's own marker of reasoning.
+    opens_reasoning: it ends with the dialect's own marker of reasoning. question: [start, end), the tokens
+    that hold nothing but the last message's text; None where the template does not show it as it is.
     """
 
     token_ids: list[int]
     opens_reasoning: bool
+    question: tuple[int, int] | None = None
 
 
 def make_prompt(
@@ -72,11 +77,35 @@ def make_prompt(
     safe = [
         {"role": m["role"], "content": defuse(vocabulary.normalize(m["content"]), specials)} for m in messages
     ]
-    text = render_prompt(dialect, safe, bos_token=bos_token, eos_token=eos_token)
+    safe[-1]["content"] = _marked(safe[-1]["content"])
+    marked = render_prompt(dialect, safe, bos_token=bos_token, eos_token=eos_token)
+    text = marked.replace(OPENS, "").replace(CLOSES, "")
     add_bos = vocabulary.adds_bos and not (bos_token and text.startswith(bos_token))
     token_ids: list[int] = []
     for index, part in enumerate(text.split(SENTINEL)):
         if part or (index == 0 and add_bos):
             token_ids += vocabulary.tokenize(part, add_bos=add_bos and index == 0, parse_special=True)
     opens = bool(dialect.opens) and text.rstrip().endswith(dialect.opens)
-    return Prompt(token_ids, opens)
+    return Prompt(token_ids, opens, _span(vocabulary, token_ids, marked))
+
+
+def _marked(content: str) -> str:
+    """Marks around the content, inside of the white space that templates strip."""
+    core = content.strip()
+    return content.replace(core, f"{OPENS}{core}{CLOSES}", 1) if core else content
+
+
+def _span(vocabulary: Vocabulary, token_ids: Sequence[int], marked: str) -> tuple[int, int] | None:
+    """The tokens that lie within the marks."""
+    if marked.count(OPENS) != 1 or marked.count(CLOSES) != 1:
+        return None
+    before, rest = marked.replace(SENTINEL, "").encode().split(OPENS.encode())
+    content, _, behind = rest.partition(CLOSES.encode())
+    pieces = [vocabulary.piece(token_id, special=True) for token_id in token_ids]
+    # A vocabulary may put a token or a space in front, so the place is counted from the end.
+    if not b"".join(pieces).endswith(before + content + behind):
+        return None
+    starts = list(accumulate(map(len, pieces), initial=0))
+    last = starts[-1] - len(behind)
+    start, end = bisect_left(starts, last - len(content)), bisect_right(starts, last) - 1
+    return (start, end) if start < end else None

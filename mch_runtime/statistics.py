@@ -1,12 +1,14 @@
-"""Statistics of a token under the row of logits that predicted it, at temperature 1.
+"""Statistics of a token under the row of logits that predicted it, at temperature 1, and running ones.
 
-The head reads them beside the hidden state. Their names and order are stored with the head.
+The head reads them beside the hidden state. Their names and order are stored with the head. The running
+ones are over the step's or the whole chain's tokens so far: the smallest of many is what attention, which
+averages, cannot find by itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,22 +52,89 @@ def _largest(part: FloatArray) -> float:
     return float(part.max()) if len(part) else -np.inf
 
 
-def _clipped(s: TokenStatistics) -> float:
-    return max(s.logprob, LOGPROB_FLOOR)
+@dataclass(slots=True)
+class Tally:
+    """Running figures over the tokens of a stretch, nats; log-probabilities are clipped.
+
+    excess: sum of logprob + entropy, 0 on average for tokens drawn at temperature 1.
+    departures: tokens that were not their row's first choice.
+    """
+
+    count: int = 0
+    logprob_sum: float = 0.0
+    logprob_min: float = 0.0
+    entropy_max: float = 0.0
+    excess: float = 0.0
+    departures: int = 0
+
+    def add(self, token: TokenStatistics) -> None:
+        logprob = _clipped(token)
+        self.count += 1
+        self.logprob_sum += logprob
+        self.logprob_min = min(self.logprob_min, logprob)
+        self.entropy_max = max(self.entropy_max, token.entropy)
+        self.excess += logprob + token.entropy
+        self.departures += token.margin < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A token, and the step and the chain up to it, itself included."""
+
+    token: TokenStatistics
+    step: Tally
+    chain: Tally
+
+
+def _clipped(token: TokenStatistics) -> float:
+    return max(token.logprob, LOGPROB_FLOOR)
+
+
+def _log_surprisal(logprob: float) -> float:
+    return math.log(1e-3 - logprob) / 2
+
+
+def _within(value: float, limit: float) -> float:
+    return max(-limit, min(limit, value))
 
 
 # What a head may ask for by name; the order is the head's.
-FEATURES: dict[str, Callable[[TokenStatistics], float]] = {
-    "logprob": _clipped,
-    "log_surprisal": lambda s: math.log(1e-3 - _clipped(s)) / 2,
-    "entropy": lambda s: s.entropy,
-    "margin": lambda s: max(-30.0, min(30.0, s.margin)),
+FEATURES: dict[str, Callable[[Moment], float]] = {
+    "logprob": lambda m: _clipped(m.token),
+    "log_surprisal": lambda m: _log_surprisal(_clipped(m.token)),
+    "entropy": lambda m: m.token.entropy,
+    "margin": lambda m: _within(m.token.margin, 30.0),
+    "step_logprob_mean": lambda m: m.step.logprob_sum / m.step.count,
+    "step_logprob_min": lambda m: m.step.logprob_min,
+    "step_log_surprisal_max": lambda m: _log_surprisal(m.step.logprob_min),
+    "step_tokens_by_32": lambda m: min(m.step.count, 320) / 32,
+    "chain_logprob_sum": lambda m: max(m.chain.logprob_sum, -30.0),
+    "chain_logprob_mean": lambda m: m.chain.logprob_sum / m.chain.count,
+    "chain_logprob_min": lambda m: m.chain.logprob_min,
+    "chain_log_surprisal_max": lambda m: _log_surprisal(m.chain.logprob_min),
+    "chain_entropy_max": lambda m: m.chain.entropy_max,
+    "chain_excess": lambda m: _within(m.chain.excess, 20.0),
+    "chain_departures": lambda m: min(m.chain.departures, 20),
 }
 FEATURE_NAMES = tuple(FEATURES)
 
 
-def feature_row(statistics: TokenStatistics | None, names: tuple[str, ...]) -> FloatArray:
-    """The named features (n_s,) of a token; zeros for the last prompt token, which has none."""
-    if statistics is None:
-        return np.zeros(len(names), dtype=np.float32)
-    return np.array([FEATURES[name](statistics) for name in names], dtype=np.float32)
+class FeatureTrack:
+    """The named features of one trace, token by token."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._features = [FEATURES[name] for name in names]
+        self._step, self._chain = Tally(), Tally()
+
+    def push(self, statistics: TokenStatistics | None) -> FloatArray:
+        """The features (n_s,) of the next token; zeros for the last prompt token, which has none."""
+        if statistics is None:
+            return np.zeros(len(self._features), dtype=np.float32)
+        self._step.add(statistics)
+        self._chain.add(statistics)
+        moment = Moment(statistics, self._step, self._chain)
+        return np.array([feature(moment) for feature in self._features], dtype=np.float32)
+
+    def end_step(self) -> None:
+        """The token pushed last was its step's last."""
+        self._step = Tally()

@@ -26,6 +26,9 @@ from sage_cli.shell import Asking, Shell
 from sage_cli.steps import ApartSteps, PlainSteps, WovenSteps
 
 EXIT_LOW_CONFIDENCE = 3
+UNFAMILIAR = (
+    "the question is worded unlike those the head was fitted on: what its confidence is worth is not known"
+)
 _SLOW_TO_LOAD = 256 * 1024 * 1024  # bytes; smaller models are there before a line could be read
 
 
@@ -117,6 +120,8 @@ class _View:
             self._shell.out.write(json.dumps(to_wire(trace)) + "\n")
         else:
             self._relay.finish(trace)
+        if trace.familiar is False and not self._display.quiet:
+            self._shell.note(UNFAMILIAR)
         if self._display.quiet or (self._display.as_json and not self._display.verbose):
             return
         face = self._shell.err_face

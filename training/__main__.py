@@ -1,4 +1,4 @@
-"""``python -m training STAGE``: one command per stage of making sage-pico."""
+"""``python -m training STEP``: one command per step of making sage-pico."""
 
 from __future__ import annotations
 
@@ -8,73 +8,97 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from training.curriculum import CURRICULA
+from training import recipe
 from training.families import FAMILIES
-from training.problems import Kind, Level
+from training.problems import Kind, Level, Split
 
 if TYPE_CHECKING:
     from mch_runtime.session import Session
 
 DEFAULT_DIR = Path("build/pico")
 ROWS = 64
+ROWS_CONTEXT = 640  # tokens of question and chain together, at most
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one stage, or all of them in order."""
+    """Run one step."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
 
-    def stage(name: str, text: str) -> argparse.ArgumentParser:
-        sub = stages.add_parser(name, help=text, description=text)
+    def step(name: str, text: str) -> argparse.ArgumentParser:
+        sub = steps.add_parser(name, help=text, description=text)
         sub.add_argument(
             "--dir", type=Path, default=DEFAULT_DIR, help="working folder (default: %(default)s)"
         )
         sub.add_argument("--seed", type=int, default=0)
         return sub
 
-    data = stage("data", "tokenizer and tokenized corpus, from the training split")
-    data.add_argument("--curriculum", default="first-cut", choices=tuple(CURRICULA))
-    data.add_argument("--tokens", type=int, default=13_000_000)
-    data.add_argument("--vocab-size", type=int, default=768, help="at most; the corpus may fill less")
-    show = stage("show", "print problems with their solutions")
+    tokenizer = step("tokenizer", "the tokenizer, from the training split")
+    tokenizer.add_argument("--vocab-size", type=int, default=1024, help="at most; the text may fill less")
+    corpus = step("corpus", "the tokenized examples of a stage")
+    corpus.add_argument("stage", choices=tuple(recipe.STAGES))
+    corpus.add_argument("--tokens", type=int, help="default: as in the recipe")
+    show = step("show", "print problems with their solutions")
     show.add_argument("--count", type=int, default=5)
     show.add_argument("--family", default="quantities", choices=tuple(FAMILIES))
     show.add_argument("--level", default="easy", choices=get_args(Level))
     show.add_argument("--kind", default="answerable", choices=get_args(Kind))
-    base = stage("pretrain", "the base model; goes on from its checkpoint if there is one")
-    base.add_argument("--processes", type=int, default=2, help="CPU only: one thread each")
-    stage("export", "the checkpoint folder in Hugging Face's layout, and its F32 GGUF")
-    check = stage("evaluate", "greedy accuracy on validation problems, by family, kind and steps")
-    check.add_argument("--curriculum", default="first-cut", choices=tuple(CURRICULA))
+    show.add_argument("--casual", action="store_true", help="rephrased the way people type")
+    train = step("train", "the weights of a stage; goes on from its checkpoint if there is one")
+    train.add_argument("stage", choices=tuple(recipe.STAGES))
+    train.add_argument("--processes", type=int, default=2, help="CPU only: one thread each")
+    _start(train)
+    pairs = step("pairs", "right and wrong answers of the exported model to the same problems")
+    pairs.add_argument("--problems", type=int, default=8000)
+    prefer = step("prefer", "the preference stage, on these pairs")
+    _start(prefer)
+    export = step("export", "the latest weights in Hugging Face's layout, and their F32 GGUF")
+    export.add_argument("--stage", choices=recipe.ORDER, help="default: the latest that was trained")
+    check = step("evaluate", "greedy accuracy on validation problems, by family, kind and steps")
     check.add_argument("--count", type=int, default=1000)
-    traces = stage("traces", "chains sampled through llama.cpp and checked step by step")
-    traces.add_argument("--problems", type=int, default=4000, help="for fitting; a quarter more is held out")
+    traces = step("traces", "chains sampled through llama.cpp and checked step by step")
+    traces.add_argument("--problems", type=int, default=6000, help="for fitting; a quarter more is held out")
     traces.add_argument("--chains", type=int, default=4, help="of each problem")
     traces.add_argument("--temperature", type=float, default=1.0)
-    head = stage("head", "the meta-cognitive head, fitted and calibrated on the traces")
+    head = step("head", "the meta-cognitive head, fitted and calibrated on the traces")
     head.add_argument("--width", type=int, default=128)
-    package = stage("package", "the shipped Q8_0 GGUF with its head")
+    package = step("package", "the shipped Q8_0 GGUF with its head")
     package.add_argument("--out", type=Path, default=Path("sage_cli/assets/sage-pico.gguf"))
     arguments = parser.parse_args(argv)
-    COMMANDS[arguments.stage](arguments)
+    COMMANDS[arguments.step](arguments)
 
 
-def _data(arguments: argparse.Namespace) -> None:
-    from training.corpus import build_corpus, describe, train_tokenizer
-    from training.dialect import Mix
+def _start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start", choices=recipe.ORDER, help="whose weights to begin with (default: the latest)"
+    )
+
+
+def _tokenizer(arguments: argparse.Namespace) -> None:
+    from training.corpus import train_tokenizer
+    from training.curriculum import FULL
 
     arguments.dir.mkdir(parents=True, exist_ok=True)
-    phases, mix = CURRICULA[arguments.curriculum], Mix()
-    tokenizer = train_tokenizer(
-        phases, seed=arguments.seed, vocab_size=arguments.vocab_size, documents=20_000
-    )
+    tokenizer = train_tokenizer(FULL, seed=arguments.seed, vocab_size=arguments.vocab_size, documents=20_000)
     tokenizer.save(str(arguments.dir / "tokenizer.json"))
-    corpus = build_corpus(phases, tokenizer, seed=arguments.seed, tokens=arguments.tokens, mix=mix)
-    corpus.save(arguments.dir / "corpus.npz")
-    (arguments.dir / "corpus.json").write_text(describe(phases, mix, seed=arguments.seed))
-    print(
-        f"{len(corpus):,} examples, {len(corpus.token_ids):,} tokens, vocabulary {tokenizer.get_vocab_size()}"
-    )
+    print(f"vocabulary {tokenizer.get_vocab_size()}")
+
+
+def _corpus(arguments: argparse.Namespace) -> None:
+    from tokenizers import Tokenizer
+
+    from training.corpus import build_corpus, describe
+
+    stage = recipe.STAGES[arguments.stage]
+    tokenizer = Tokenizer.from_file(str(arguments.dir / "tokenizer.json"))
+    tokens = arguments.tokens or stage.tokens
+    # Every stage has problems of its own; the first one's seed is the plain number.
+    seed = f"{arguments.stage}{arguments.seed or ''}" if arguments.stage != "base" else arguments.seed
+    corpus = build_corpus(stage.phases, tokenizer, seed=seed, tokens=tokens, mix=stage.mix)
+    out = recipe.corpus(arguments.dir, arguments.stage)
+    corpus.save(out)
+    out.with_suffix(".json").write_text(describe(stage.phases, stage.mix, seed=seed, tokens=tokens))
+    print(f"{out}: {len(corpus):,} examples, {len(corpus.token_ids):,} tokens")
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -82,23 +106,59 @@ def _show(arguments: argparse.Namespace) -> None:
 
     from training.curriculum import Mixture, problems
 
-    mixture = Mixture((arguments.family,), level=arguments.level, kinds={arguments.kind: 1.0})
+    mixture = Mixture(
+        (arguments.family,),
+        level=arguments.level,
+        kinds={arguments.kind: 1.0},
+        casual=float(arguments.casual),
+    )
     stream = problems(mixture, split_name="train", seed=arguments.seed)
     for problem in islice(stream, arguments.count):
         print(problem.question, problem.solution, sep="\n", end="\n\n")
 
 
-def _pretrain(arguments: argparse.Namespace) -> None:
+def _train(arguments: argparse.Namespace) -> None:
     from tokenizers import Tokenizer
 
     from training.model import ModelConfig
     from training.pretrain import PretrainConfig, parameter_count, pretrain
 
+    stage = recipe.STAGES[arguments.stage]
     vocabulary = Tokenizer.from_file(str(arguments.dir / "tokenizer.json")).get_vocab_size()
     model = ModelConfig(vocab_size=vocabulary)
-    print(f"{parameter_count(model):,} parameters")
-    config = PretrainConfig(seed=arguments.seed, processes=arguments.processes)
-    pretrain(arguments.dir / "corpus.npz", arguments.dir / "base", model, config)
+    start = recipe.start(arguments.dir, arguments.stage, arguments.start)
+    print(f"{parameter_count(model):,} parameters, from {start or 'random weights'}")
+    config = PretrainConfig(
+        seed=arguments.seed,
+        processes=arguments.processes,
+        peak_lr=stage.peak_lr,
+        warmup=stage.warmup,
+        decay=stage.decay,
+    )
+    corpus = recipe.corpus(arguments.dir, arguments.stage)
+    pretrain(corpus, arguments.dir / arguments.stage, model, config, start=start)
+
+
+def _pairs(arguments: argparse.Namespace) -> None:
+    from training.preference import sample_pairs
+
+    with _base_session(arguments.dir) as session:
+        pairs = sample_pairs(session, problems=arguments.problems, seed=arguments.seed, rows=ROWS)
+    out = recipe.corpus(arguments.dir, recipe.PREFERENCE)
+    pairs.save(out)
+    print(f"{out}: {len(pairs) // 2:,} pairs")
+
+
+def _prefer(arguments: argparse.Namespace) -> None:
+    from training.corpus import Corpus
+    from training.preference import PreferenceConfig, prefer
+
+    start = recipe.start(arguments.dir, recipe.PREFERENCE, arguments.start)
+    if start is None:
+        raise SystemExit("the preference stage needs trained weights")
+    config = PreferenceConfig(seed=arguments.seed)
+    pairs = Corpus.load(recipe.corpus(arguments.dir, recipe.PREFERENCE))
+    prefer(pairs, start, arguments.dir / recipe.PREFERENCE, config)
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -106,10 +166,14 @@ def _export(arguments: argparse.Namespace) -> None:
     from training.export import export
 
     folder = arguments.dir / "sage-pico"
-    export(arguments.dir / "base" / "checkpoint.pt", arguments.dir / "tokenizer.json", folder)
+    chosen = arguments.stage
+    weights = recipe.checkpoint(arguments.dir, chosen) if chosen else recipe.latest(arguments.dir)
+    if weights is None:
+        raise SystemExit(f"nothing was trained in {arguments.dir}")
+    export(weights, arguments.dir / "tokenizer.json", folder)
     (folder / "head.safetensors").unlink(missing_ok=True)
     convert(folder, arguments.dir / "base-f32.gguf", outtype="f32")
-    print(f"{folder} and {arguments.dir / 'base-f32.gguf'}")
+    print(f"{weights} as {folder} and {arguments.dir / 'base-f32.gguf'}")
 
 
 @contextmanager
@@ -121,28 +185,28 @@ def _base_session(folder: Path) -> Iterator[Session]:
     from mch_runtime.session import Interrupt
 
     base = folder / "base-f32.gguf"
-    options = EngineOptions(model=base, max_sequences=ROWS, ctx_size=256 * ROWS)
+    options = EngineOptions(model=base, max_sequences=ROWS, ctx_size=ROWS_CONTEXT * ROWS)
     with open_model(base) as model, open_session(model, options, Interrupt()) as session:
         yield session
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    from training.curriculum import FULL
     from training.evaluate import evaluate
 
-    phase = CURRICULA[arguments.curriculum][-1]
     with _base_session(arguments.dir) as session:
-        outcomes = evaluate(session, phase, count=arguments.count, seed=arguments.seed, rows=ROWS)
+        outcomes = evaluate(session, FULL[-1], count=arguments.count, seed=arguments.seed, rows=ROWS)
     for group, right in outcomes.items():
         print(f"{group:<40} {sum(right) / len(right):6.3f}  of {len(right)}")
 
 
 def _traces(arguments: argparse.Namespace) -> None:
     from mch_runtime.options import SamplingOptions
-    from training.curriculum import Mixture, problems
-    from training.traces import sample, save, trace_set
+    from training.curriculum import FULL, phase_problems
+    from training.traces import record, sample
 
     held = arguments.problems // 4
-    plan = [
+    plan: list[tuple[str, Split, int, int, float]] = [
         ("train", "train", arguments.problems, arguments.chains, arguments.temperature),
         ("held-out", "validation", held, arguments.chains, arguments.temperature),
         ("greedy", "validation", held, 1, 0.0),
@@ -156,25 +220,32 @@ def _traces(arguments: argparse.Namespace) -> None:
             sampling = SamplingOptions(
                 temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=arguments.seed + 1000
             )
-            stream = problems(Mixture(), split_name=split, seed=arguments.seed + 1)
-            traces = trace_set(
-                sample(session, stream, count=count, chains=chains, sampling=sampling, rows=ROWS)
+            stream = phase_problems(FULL[-1], seed=f"{arguments.seed}/traces", split_name=split)
+            traces = record(
+                sample(session, stream, count=count, chains=chains, sampling=sampling, rows=ROWS), out
             )
-            save(traces, out)
             means = traces.labels[~traces.is_answer].mean(axis=0)
             right = traces.labels[traces.last_steps, 2].mean()
             print(f"{out}: {len(traces.problems):,} chains, {right:.3f} right, {means[0]:.3f} steps valid")
 
 
 def _head(arguments: argparse.Namespace) -> None:
+    from itertools import islice
+
     from mch_runtime.head.fit import FitConfig
+    from training.curriculum import FULL, phase_problems
     from training.head import make_head
     from training.traces import load
 
     sets = [load(arguments.dir / f"traces-{name}.npz") for name in ("train", "held-out", "greedy")]
-    config = FitConfig(width=arguments.width, seed=arguments.seed)
+    questions = phase_problems(FULL[-1], seed=f"{arguments.seed}/familiar", split_name="validation")
     make_head(
-        arguments.dir / "base-f32.gguf", *sets, config, arguments.dir / "sage-pico" / "head.safetensors"
+        arguments.dir / "base-f32.gguf",
+        *sets,
+        islice(questions, 2000),
+        FitConfig(width=arguments.width, seed=arguments.seed),
+        arguments.dir / "sage-pico" / "head.safetensors",
+        data="four families, easy and standard; sampled by the model itself, labelled by exact checkers",
     )
 
 
@@ -186,9 +257,12 @@ def _package(arguments: argparse.Namespace) -> None:
 
 
 COMMANDS = {
-    "data": _data,
+    "tokenizer": _tokenizer,
+    "corpus": _corpus,
     "show": _show,
-    "pretrain": _pretrain,
+    "train": _train,
+    "pairs": _pairs,
+    "prefer": _prefer,
     "export": _export,
     "evaluate": _evaluate,
     "traces": _traces,

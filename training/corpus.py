@@ -70,7 +70,7 @@ class Corpus:
 
 
 def build_corpus(
-    phases: Sequence[Phase], tokenizer: Tokenizer, *, seed: int, tokens: int, mix: Mix
+    phases: Sequence[Phase], tokenizer: Tokenizer, *, seed: int | str, tokens: int, mix: Mix
 ) -> Corpus:
     """Examples from the training split, phase after phase, until ``tokens`` tokens are reached."""
     rng = Random(f"{seed}/examples")
@@ -92,7 +92,7 @@ def build_corpus(
     return Corpus(np.concatenate(flat), starts, np.asarray(contexts, dtype=np.int32))
 
 
-def describe(phases: Sequence[Phase], mix: Mix, *, seed: int) -> str:
+def describe(phases: Sequence[Phase], mix: Mix, *, seed: int | str, tokens: int) -> str:
     """The settings of a corpus as JSON, stored beside it."""
     settings = {"phases": [asdict(phase) for phase in phases], "mix": asdict(mix), "seed": seed}
-    return json.dumps(settings, indent=2)
+    return json.dumps(settings | {"tokens": tokens}, indent=2)

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from random import Random
 
 from training.families import FAMILIES
+from training.phrasing import casual
 from training.problems import Kind, Level, Problem, Split, split_of
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A distribution of problems: how often each number of steps, and each kind, at one level."""
+    """A distribution of problems: how often each number of steps, and each kind, at one level.
+
+    casual: the share that is rephrased the way people type.
+    """
 
     families: tuple[str, ...] = ("quantities",)
     level: Level = "easy"
     steps: Mapping[int, float] = field(default_factory=lambda: {1: 0.15, 2: 0.40, 3: 0.45})
     kinds: Mapping[Kind, float] = field(default_factory=lambda: {"answerable": 1.0})
+    casual: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,15 @@ def problems(
             rng, level=mixture.level, steps=steps, kind=kind, unseen_wording=unseen_wording
         )
         if split_of(problem) == split_name:
-            yield problem
+            # As above: without a share nothing is drawn.
+            rephrase = mixture.casual > 0 and rng.random() < mixture.casual
+            yield casual(problem, rng) if rephrase else problem
 
 
-def phase_problems(phase: Phase, *, seed: int | str) -> Iterator[Problem]:
-    """The training problems of a phase, each from one of its mixtures."""
+def phase_problems(phase: Phase, *, seed: int | str, split_name: Split = "train") -> Iterator[Problem]:
+    """The problems of a phase, each from one of its mixtures."""
     streams = [
-        problems(mixture, split_name="train", seed=seed if index == 0 else f"{seed}+{index}")
+        problems(mixture, split_name=split_name, seed=seed if index == 0 else f"{seed}+{index}")
         for index, (_, mixture) in enumerate(phase.mixtures)
     ]
     if len(streams) == 1:
@@ -61,30 +68,29 @@ def phase_problems(phase: Phase, *, seed: int | str) -> Iterator[Problem]:
         yield next(rng.choices(streams, weights)[0])
 
 
-_ALL = ("quantities", "changes", "prices", "order")
-_FLAWED: Mapping[Kind, float] = {"answerable": 0.8, "unanswerable": 0.12, "contradictory": 0.08}
-_STANDARD_STEPS = {2: 0.2, 3: 0.3, 4: 0.3, 5: 0.2}
-_HARD_STEPS = {5: 0.5, 6: 0.3, 7: 0.2}
+ALL_FAMILIES = tuple(FAMILIES)
+FLAWED: Mapping[Kind, float] = {"answerable": 0.8, "unanswerable": 0.12, "contradictory": 0.08}
+EASY_STEPS: Mapping[int, float] = {1: 0.15, 2: 0.40, 3: 0.45}
+STANDARD_STEPS: Mapping[int, float] = {2: 0.2, 3: 0.3, 4: 0.3, 5: 0.2}
 
-# ``first-cut`` made the model that ships. ``full`` lengthens, shuffles and adds flaws one after the other.
-CURRICULA: Mapping[str, tuple[Phase, ...]] = {
-    "first-cut": (Phase(1.0, ((1.0, Mixture()),)),),
-    "full": (
-        Phase(0.25, ((1.0, Mixture(_ALL)),)),
-        Phase(
-            0.35,
-            (
-                (0.4, Mixture(_ALL, kinds=_FLAWED)),
-                (0.6, Mixture(_ALL, level="standard", steps=_STANDARD_STEPS)),
-            ),
-        ),
-        Phase(
-            0.40,
-            (
-                (0.25, Mixture(_ALL, kinds=_FLAWED)),
-                (0.65, Mixture(_ALL, level="standard", steps=_STANDARD_STEPS, kinds=_FLAWED)),
-                (0.10, Mixture(_ALL, level="hard", steps=_HARD_STEPS)),
-            ),
+# Told in story order first, then longer, shuffled and flawed.
+BASE = (
+    Phase(0.3, ((1.0, Mixture(ALL_FAMILIES, steps={1: 0.30, 2: 0.45, 3: 0.25})),)),
+    Phase(
+        0.7,
+        (
+            (0.5, Mixture(ALL_FAMILIES, steps=EASY_STEPS, kinds=FLAWED)),
+            (0.5, Mixture(ALL_FAMILIES, level="standard", steps={2: 0.3, 3: 0.4, 4: 0.3}, kinds=FLAWED)),
         ),
     ),
-}
+)
+# Everything but the lengths of ``test-length``.
+FULL = (
+    Phase(
+        1.0,
+        (
+            (0.35, Mixture(ALL_FAMILIES, steps=EASY_STEPS, kinds=FLAWED, casual=0.35)),
+            (0.65, Mixture(ALL_FAMILIES, level="standard", steps=STANDARD_STEPS, kinds=FLAWED, casual=0.12)),
+        ),
+    ),
+)

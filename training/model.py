@@ -16,7 +16,7 @@ class ModelConfig:
     vocab_size: int
     hidden_size: int = 256
     intermediate_size: int = 256
-    num_hidden_layers: int = 5
+    num_hidden_layers: int = 8
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     rope_theta: float = 10_000.0
@@ -41,14 +41,23 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        # Written out: on short sequences plain products are twice as fast as the fused kernel in bfloat16.
         batch, length, width = x.shape
+        config = self.config
 
         def heads(projected: Tensor) -> Tensor:
-            return projected.view(batch, length, -1, self.config.head_dim).transpose(1, 2)
+            return projected.view(batch, length, -1, config.head_dim).transpose(1, 2)
 
         q, k, v = heads(self.q_proj(x)), heads(self.k_proj(x)), heads(self.v_proj(x))
-        q, k = rotate(q, rotary), rotate(k, rotary)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        q, k = rotate(q, rotary), rotate(k, rotary).to(v.dtype)
+        # The query heads that share a key head are rows of one product.
+        shared = (batch, config.num_key_value_heads, -1, config.head_dim)
+        q = (q * config.head_dim**-0.5).to(v.dtype).reshape(shared)
+        scores = (q @ k.transpose(-1, -2)).view(batch, -1, length, length)
+        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        weights = scores.masked_fill(future, float("-inf")).softmax(dim=-1).to(v.dtype)
+        y = weights.view(batch, config.num_key_value_heads, -1, length) @ v
+        y = y.view(batch, config.num_attention_heads, length, config.head_dim)
         return self.o_proj(y.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -104,13 +113,21 @@ class Qwen2(nn.Module):
                 scale = (2 * self.config.num_hidden_layers) ** -0.5 if residual else 1.0
                 nn.init.normal_(parameter, std=scale * self.config.hidden_size**-0.5)
 
-    def forward(self, token_ids: Tensor) -> Tensor:
+    def hidden(self, token_ids: Tensor) -> Tensor:
+        """The final-norm states (B, T, d), what llama.cpp calls ``result_norm``."""
         length = token_ids.shape[1]
         rotary = (self.cos[:length], self.sin[:length])
         x = self.embed_tokens(token_ids)
         for layer in self.layers:
             x = layer(x, rotary)
-        return F.linear(self.norm(x), self.embed_tokens.weight)
+        return self.norm(x)
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Logits (..., V) of final-norm states (..., d)."""
+        return F.linear(hidden, self.embed_tokens.weight)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        return self.project(self.hidden(token_ids))
 
 
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

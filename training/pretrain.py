@@ -1,4 +1,4 @@
-"""The base model's stage: next-token training on the corpus, resumable, seeded, data-parallel.
+"""Next-token training on a corpus: resumable, seeded, data-parallel, products in bfloat16.
 
 On a CPU each process has one thread and they average gradients, which is faster than one process
 with as many threads. On a GPU one process does everything.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import time
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,11 +26,16 @@ from training.corpus import Corpus
 from training.model import ModelConfig, Qwen2
 
 IGNORED = -100
+GRAIN = 16
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Settings of a run. ``batch_tokens`` counts the tokens of one optimizer step over all processes."""
+    """Settings of a run.
+
+    batch_tokens: of one optimizer step over all processes, padding included. compiled: fuse each layer's
+    arithmetic with torch.compile, which pays from a few hundred steps on.
+    """
 
     seed: int = 0
     batch_tokens: int = 8192
@@ -40,53 +46,61 @@ class PretrainConfig:
     clip: float = 1.0
     checkpoint_every: int = 100
     processes: int = 2
-    port: int = 29511
+    compiled: bool = True
 
 
-def pretrain(corpus: Path, out: Path, model: ModelConfig, config: PretrainConfig) -> None:
+def pretrain(
+    corpus: Path, out: Path, model: ModelConfig, config: PretrainConfig, *, start: Path | None = None
+) -> None:
     """Train on ``corpus`` once through, writing ``out``/checkpoint.pt and ``out``/log.jsonl.
 
-    A run that finds its own checkpoint goes on from there.
+    A run that finds its own checkpoint goes on from there; else its weights are those of the checkpoint
+    ``start``, if one is given.
     """
     out.mkdir(parents=True, exist_ok=True)
     if torch.cuda.is_available():
-        _train(0, 1, corpus, out, model, config)
+        _train(0, 1, corpus, out, model, config, start)
     else:
-        mp.spawn(
-            _train, args=(config.processes, corpus, out, model, config), nprocs=config.processes, join=True
-        )
+        run = (config.processes, corpus, out, model, config, start, _free_port())
+        mp.spawn(_train, args=run, nprocs=config.processes, join=True)
 
 
-def batches(corpus: Corpus, *, seed: int, batch_tokens: int) -> Iterator[np.ndarray]:
-    """The optimizer steps of one pass: indices of examples of similar length, in seeded order."""
-    rng = np.random.default_rng(seed)
-    lengths = np.diff(corpus.starts)
-    chunk = 4096
-    for begin in range(0, len(corpus), chunk):
-        indices = np.arange(begin, min(begin + chunk, len(corpus)))
-        indices = indices[np.argsort(lengths[indices], kind="stable")]
-        groups: list[np.ndarray] = []
-        first = 0
-        while first < len(indices):
-            last = first
-            while (
-                last < len(indices) and (last + 1 - first) * _padded(lengths[indices[last]]) <= batch_tokens
-            ):
-                last += 1
-            groups.append(indices[first : max(last, first + 1)])
-            first = max(last, first + 1)
-        yield from (groups[i] for i in rng.permutation(len(groups)))
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def batches(corpus: Corpus, *, batch_tokens: int) -> list[np.ndarray]:
+    """The optimizer steps of one pass over the examples in their order: indices of equal padded length."""
+    waiting: dict[int, list[int]] = defaultdict(list)
+    plan: list[np.ndarray] = []
+    for index, length in enumerate(np.diff(corpus.starts)):
+        width = _padded(length)
+        waiting[width].append(index)
+        if len(waiting[width]) == _rows(width, batch_tokens):
+            plan.append(np.array(waiting.pop(width)))
+    return plan + [np.array(rest) for _, rest in sorted(waiting.items())]
 
 
 def _padded(length: int) -> int:
-    return -(-int(length) // 16) * 16
+    return -(-int(length) // GRAIN) * GRAIN
 
 
-def collate(corpus: Corpus, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Token ids (B, T) and targets (B, T) shifted by one, padded to a multiple of 16; B may be 0."""
-    width = _padded(max((corpus.starts[i + 1] - corpus.starts[i] for i in indices), default=0))
-    token_ids = np.zeros((len(indices), width), dtype=np.int64)
-    targets = np.full((len(indices), width), IGNORED, dtype=np.int64)
+def _rows(width: int, batch_tokens: int) -> int:
+    return max(1, batch_tokens // width)
+
+
+def collate(corpus: Corpus, indices: np.ndarray, *, batch_tokens: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids (B, T) and targets (B, T) shifted by one.
+
+    T is padded to a multiple of GRAIN, and B with empty rows up to ``batch_tokens``, so that every batch of
+    one T has one shape: there are few to compile for.
+    """
+    width = _padded(max(corpus.starts[i + 1] - corpus.starts[i] for i in indices))
+    rows = max(len(indices), _rows(width, batch_tokens))
+    token_ids = np.zeros((rows, width), dtype=np.int64)
+    targets = np.full((rows, width), IGNORED, dtype=np.int64)
     for row, index in enumerate(indices):
         ids = corpus.token_ids[corpus.starts[index] : corpus.starts[index + 1]]
         token_ids[row, : len(ids)] = ids
@@ -95,17 +109,59 @@ def collate(corpus: Corpus, indices: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(token_ids), torch.from_numpy(targets)
 
 
-def optimizers(model: Qwen2, config: PretrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the layers, AdamW for embeddings, norms and biases."""
-    matrices = [p for p in model.layers.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [
-        torch.optim.Muon(
-            matrices, lr=config.peak_lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(rest, lr=config.peak_lr, betas=(0.9, 0.95), weight_decay=0.0),
-    ]
+class Optimizers:
+    """Muon for the matrices inside the layers, AdamW for embeddings, norms and biases.
+
+    Muon is a fifth of a step's work, so each process updates its share of the matrices and sends them
+    to the others.
+    """
+
+    def __init__(self, model: Qwen2, config: PretrainConfig, *, rank: int, world: int) -> None:
+        matrices = [p for p in model.layers.parameters() if p.ndim == 2]
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in model.parameters() if id(p) not in chosen]
+        self._shares = [matrices[owner::world] for owner in range(world)]
+        self._peak, self._world = config.peak_lr, world
+        muon = torch.optim.Muon(
+            self._shares[rank],
+            lr=config.peak_lr,
+            weight_decay=config.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        adam = torch.optim.AdamW(rest, lr=config.peak_lr, betas=(0.9, 0.95), weight_decay=0.0)
+        self._own: list[torch.optim.Optimizer] = [muon, adam]
+
+    def step(self, share: float) -> None:
+        """Update all parameters with ``share`` of the peak learning rate."""
+        for optim in self._own:
+            for group in optim.param_groups:
+                group["lr"] = share * self._peak
+            optim.step()
+        if self._world > 1:
+            for owner, matrices in enumerate(self._shares):
+                flat = torch.cat([m.detach().flatten() for m in matrices])
+                dist.broadcast(flat, owner)
+                for matrix, piece in zip(matrices, flat.split([m.numel() for m in matrices]), strict=True):
+                    matrix.data.copy_(piece.view_as(matrix))
+
+    def state(self) -> list[object]:
+        """What to store, of all processes; all of them must ask."""
+        mine = [optim.state_dict() for optim in self._own]
+        gathered: list[object] = [mine] * self._world
+        if self._world > 1:
+            dist.all_gather_object(gathered, mine)
+        return gathered
+
+    def load(self, states: list[list[dict]], rank: int) -> None:
+        """Go on from a stored state.
+
+        Raises:
+            ValueError: it was stored by another number of processes.
+        """
+        if len(states) != self._world:
+            raise ValueError(f"the checkpoint was written by {len(states)} processes, not {self._world}")
+        for optim, stored in zip(self._own, states[rank], strict=True):
+            optim.load_state_dict(stored)
 
 
 def schedule(step: int, total: int, config: PretrainConfig) -> float:
@@ -116,32 +172,40 @@ def schedule(step: int, total: int, config: PretrainConfig) -> float:
 
 
 def _train(
-    rank: int, world: int, corpus_path: Path, out: Path, model_config: ModelConfig, config: PretrainConfig
+    rank: int,
+    world: int,
+    corpus_path: Path,
+    out: Path,
+    model_config: ModelConfig,
+    config: PretrainConfig,
+    start: Path | None = None,
+    port: int = 0,
 ) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(1)
     if world > 1:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(config.port))
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         dist.init_process_group("gloo", rank=rank, world_size=world)
     torch.manual_seed(config.seed)
     corpus = Corpus.load(corpus_path)
     model = Qwen2(model_config).to(device)
-    optims = optimizers(model, config)
-    plan = list(batches(corpus, seed=config.seed, batch_tokens=config.batch_tokens))
-    first = _resume(out, model, optims, device)
+    optims = Optimizers(model, config, rank=rank, world=world)
+    plan = batches(corpus, batch_tokens=config.batch_tokens)
+    first = _load(out, start, model, optims, rank, device)
+    if config.compiled:
+        torch._dynamo.config.recompile_limit = 256
+        for layer in model.layers:
+            layer.compile(dynamic=False)
     began, seen = time.monotonic(), 0
     for step in range(first, len(plan)):
         share = schedule(step, len(plan), config)
-        for optim in optims:
-            for group in optim.param_groups:
-                group["lr"] = share * config.peak_lr
-        token_ids, targets = collate(corpus, plan[step][rank::world])
+        token_ids, targets = collate(corpus, plan[step], batch_tokens=config.batch_tokens)
+        token_ids, targets = token_ids[rank::world], targets[rank::world]
         loss, count = _backward(model, token_ids.to(device), targets.to(device), world)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        for optim in optims:
-            optim.step()
-            optim.zero_grad(set_to_none=True)
+        optims.step(share)
+        model.zero_grad(set_to_none=True)
         seen += int(corpus.starts[plan[step] + 1].sum() - corpus.starts[plan[step]].sum())
         if rank == 0 and (step % 20 == 0 or step == len(plan) - 1):
             rate = seen / (time.monotonic() - began)
@@ -154,8 +218,10 @@ def _train(
             }
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\n")
-        if rank == 0 and ((step + 1) % config.checkpoint_every == 0 or step == len(plan) - 1):
-            _save(out, model, optims, step + 1, model_config)
+        if (step + 1) % config.checkpoint_every == 0 or step == len(plan) - 1:
+            state = optims.state()
+            if rank == 0:
+                _save(out, model, state, step + 1)
     if world > 1:
         dist.barrier()
         dist.destroy_process_group()
@@ -163,13 +229,14 @@ def _train(
 
 def _backward(model: Qwen2, token_ids: Tensor, targets: Tensor, world: int) -> tuple[float, float]:
     """Gradients of the mean loss over all processes; returns the summed loss and its token count."""
+    counted = targets != IGNORED
     if len(token_ids):
-        logits = model(token_ids)
-        total = F.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        with torch.autocast(token_ids.device.type, torch.bfloat16):
+            # Only what carries loss meets the vocabulary.
+            logits = model.project(model.hidden(token_ids)[counted])
+        total = F.cross_entropy(logits.float(), targets[counted], reduction="sum")
         total.backward()
-        sums = torch.tensor([float(total.detach()), float((targets != IGNORED).sum())])
+        sums = torch.tensor([float(total.detach()), float(counted.sum())])
     else:
         sums = torch.zeros(2)
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
@@ -184,30 +251,23 @@ def _backward(model: Qwen2, token_ids: Tensor, targets: Tensor, world: int) -> t
     return float(sums[0]), float(sums[1])
 
 
-def _resume(out: Path, model: Qwen2, optims: list[torch.optim.Optimizer], device: str) -> int:
+def _load(out: Path, start: Path | None, model: Qwen2, optims: Optimizers, rank: int, device: str) -> int:
+    """The step to begin with, after loading the run's own checkpoint, or else the starting weights."""
     path = out / "checkpoint.pt"
     if not path.exists():
+        if start is not None:
+            model.load_state_dict(torch.load(start, map_location=device, weights_only=True)["model"])
         return 0
     state = torch.load(path, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
-    for optim, stored in zip(optims, state["optimizers"], strict=True):
-        optim.load_state_dict(stored)
+    optims.load(state["optimizers"], rank)
     return int(state["step"])
 
 
-def _save(
-    out: Path, model: Qwen2, optims: list[torch.optim.Optimizer], step: int, model_config: ModelConfig
-) -> None:
+def _save(out: Path, model: Qwen2, optimizers: list[object], step: int) -> None:
     partial = out / "checkpoint.pt.partial"
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "optimizers": [optim.state_dict() for optim in optims],
-            "step": step,
-            "config": asdict(model_config),
-        },
-        partial,
-    )
+    state = {"model": model.state_dict(), "optimizers": optimizers, "step": step}
+    torch.save(state | {"config": asdict(model.config)}, partial)
     partial.replace(out / "checkpoint.pt")
 
 

@@ -5,17 +5,21 @@ The words ``valid``, ``sound`` and ``answer`` mean what the head's channels mean
 
 * a step is *valid* if it follows from the facts and the chain's own earlier values, with the right
   operands and the right arithmetic (a right step that was not needed is valid);
-* a chain is *sound* up to a step if every step so far is valid;
+* a step is *withdrawn* by the line "Wait, step 2 is wrong." right after it, which is valid if it was not;
+* a chain is *sound* up to a line if every line so far that is not withdrawn by then is valid;
 * its *answer* is right if the last line names the true answer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from training.families.judging import ChainJudge
 
 ANSWER_PREFIX = "Answer:"
 
@@ -73,12 +77,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class StepLabel:
-    """The judgement of one line of a chain; ``reason`` is empty if the line is valid."""
+    """The judgement of one line of a chain; ``reason`` is empty if the line is valid.
+
+    withdrawn: the line right after it takes it back.
+    """
 
     valid: bool
     sound: bool
     reason: str
     is_answer: bool
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,10 @@ class Family(Protocol):
         """
         ...
 
+    def reader(self, problem: Problem) -> ChainJudge[Any]:
+        """A judge of one chain, to be read line by line."""
+        ...
+
     def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
         """Label every line of a chain, the answer line included."""
         ...
@@ -111,24 +123,3 @@ def split_of(problem: Problem) -> Split:
     """The split that owns a problem's names and numbers: 90 / 5 / 5 percent, by their hash."""
     bucket = int.from_bytes(hashlib.sha256(problem.key.encode()).digest()[:4], "little") % 100
     return "train" if bucket < 90 else "validation" if bucket < 95 else "test"
-
-
-def judge_lines(
-    lines: Sequence[str], *, answer: str, step: Callable[[str], str], follows: Callable[[str], bool]
-) -> ChainLabels:
-    """Labels for every line of a chain, the answer line included.
-
-    step: why a line is not valid, "" if it is, called in order; follows: whether an answer follows from
-    the lines before it.
-    """
-    has_answer = bool(lines) and lines[-1].startswith(ANSWER_PREFIX)
-    reasons = [step(line) for line in (lines[:-1] if has_answer else lines)]
-    said = lines[-1].removeprefix(ANSWER_PREFIX).strip() if has_answer else None
-    if said is not None:
-        reasons.append("" if follows(said) else UNFOUNDED)
-    labels: list[StepLabel] = []
-    for index, reason in enumerate(reasons):
-        sound = not any(reasons[: index + 1])
-        is_answer = has_answer and index == len(reasons) - 1
-        labels.append(StepLabel(valid=not reason, sound=sound, reason=reason, is_answer=is_answer))
-    return ChainLabels(steps=tuple(labels), answer=said == answer)

@@ -7,7 +7,7 @@ which problems are hard, and cannot tell chains of one problem apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHANNELS = ("valid", "sound", "answer")
+POOL = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class TraceSet:
     """Labelled chains, flat.
 
-    hidden: (n_tokens, d) float16; features: (n_tokens, n_s) float32; starts: (n_chains + 1,) where
-    each chain's tokens begin; problems: (n_chains,) which problem a chain answers;
+    hidden: (n_tokens, d) float16, which may be a mapped file; features: (n_tokens, n_s) float32;
+    starts: (n_chains + 1,) where each chain's tokens begin; problems: (n_chains,) which problem a
+    chain answers, chains of one problem next to each other;
     step_chains: (n_steps,); step_ends: (n_steps,) index within the chain;
     labels: (n_steps, 3) of 0 and 1, in the order of CHANNELS; is_answer: (n_steps,) answer lines.
     """
@@ -50,7 +52,12 @@ class TraceSet:
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """Shape of the head and settings of the fit."""
+    """Shape of the head and settings of the fit.
+
+    attention, statistics: without them those tensors stay zero, for comparison; the same forward pass
+    runs such a head. pairwise: weight of the loss between chains of one problem. dropout: of the normed
+    hidden states, while training. averaging: how much of the running average of the weights an update keeps.
+    """
 
     width: int = 128
     head_count: int = 4
@@ -62,6 +69,10 @@ class FitConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     pairwise: float = 0.5
+    dropout: float = 0.1
+    averaging: float = 0.995
+    attention: bool = True
+    statistics: bool = True
     seed: int = 0
 
 
@@ -81,43 +92,57 @@ def fit(
     """Fit on ``train``; stop early and calibrate on ``held_out``. Raises UsageError without torch."""
     torch = import_torch()
     torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
     network = build_network(train.hidden.shape[1], train.features.shape[1], config)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    batches = -(-(len(train.starts) - 1) // config.chains_per_batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * batches
-    )
-    best: tuple[float, dict[str, Any]] = (float("inf"), {})
     losses: list[float] = []
-    stale = 0
-    for epoch in range(config.epochs):
-        network.train()
-        for chains in _chain_batches(train, config.chains_per_batch, rng):
-            optimizer.zero_grad()
-            loss = _loss(network, train, chains, config.pairwise)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-        held = _mean_loss(network, held_out, config)
-        losses.append(held)
+    best: dict[str, Any] = {}
+    for epoch, average in enumerate(_epochs(network, train, config)):
+        held = _mean_loss(average, held_out, config)
         report(f"epoch {epoch + 1}/{config.epochs}: held-out loss {held:.4f}")
-        stale = 0 if held < best[0] else stale + 1
-        if held < best[0]:
-            best = (held, {name: value.detach().clone() for name, value in network.state_dict().items()})
-        if stale >= config.patience:
+        if held < min(losses, default=float("inf")):
+            best = {name: value.detach().clone() for name, value in average.state_dict().items()}
+        losses.append(held)
+        if epoch - int(np.argmin(losses)) >= config.patience:
             break
-    network.load_state_dict(best[1])
+    network.load_state_dict(best)
     logits = step_logits(network, held_out, config.chains_per_batch)
-    scale, bias = zip(
-        *(platt(logits[:, k], held_out.labels[:, k]) for k in range(len(CHANNELS))), strict=True
-    )
+    pairs = [platt(logits[:, k], held_out.labels[:, k]) for k in range(len(CHANNELS))]
+    scale, bias = zip(*pairs, strict=True)
     return FittedHead(
         tensors=network.named_tensors(), platt_scale=scale, platt_bias=bias, losses=tuple(losses)
     )
+
+
+def _epochs(network: Any, train: TraceSet, config: FitConfig) -> Iterator[Any]:
+    """Train, and yield after every epoch the network whose weights are the running average of the way.
+
+    There are few pairs of chains to learn from, and single updates are noisy: the average is better.
+    """
+    torch = import_torch()
+    rng = np.random.default_rng(config.seed)
+    average = build_network(train.hidden.shape[1], train.features.shape[1], config)
+    average.load_state_dict(network.state_dict())
+    optimizer = torch.optim.AdamW(
+        [weight for weight in network.parameters() if weight.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    total = config.epochs * -(-len(train.problems) // config.chains_per_batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=total)
+    updates = 0
+    for _ in range(config.epochs):
+        network.train()
+        for chains in _chain_batches(train, config.chains_per_batch, rng):
+            optimizer.zero_grad()
+            _loss(network, train, chains, config.pairwise).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            updates += 1
+            pull = max(1 - config.averaging, 9 / (9 + updates))
+            with torch.no_grad():
+                for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
+                    mean.lerp_(weight, pull)
+        yield average
 
 
 def import_torch() -> Any:
@@ -132,7 +157,11 @@ def import_torch() -> Any:
 
 
 def build_network(d: int, n_statistics: int, config: FitConfig) -> Any:
-    """The head as a torch module: forward(hidden (B, T, d), features (B, T, n_s)) -> (B, T, K)."""
+    """The head as a torch module.
+
+    forward(hidden (B, T, d), features (B, T, n_s), ends (B, S)) -> channel logits (B, S, K), computed at
+    the ends alone.
+    """
     torch = import_torch()
     nn = torch.nn
     p, size = config.width, config.width // config.head_count
@@ -148,22 +177,37 @@ def build_network(d: int, n_statistics: int, config: FitConfig) -> Any:
             )
             self.out_norm = nn.RMSNorm(p, config.rms_epsilon)
             self.confidence = nn.Linear(p, len(CHANNELS))
+            off = [self.stat] * (not config.statistics)
+            off += [self.attn_q, self.attn_k, self.attn_v, self.attn_out] * (not config.attention)
+            for part in off:
+                nn.init.zeros_(part.weight)
+                part.weight.requires_grad = False
 
-        def forward(self, hidden: Tensor, features: Tensor) -> Tensor:
-            x = self.inward(self.in_norm(hidden)) + self.stat(features)
-            q, k, v = (self._heads(part(x)) for part in (self.attn_q, self.attn_k, self.attn_v))
-            mixed = nn.functional.scaled_dot_product_attention(
-                self._rotated(q), self._rotated(k), v, is_causal=True
-            )
-            y = x + self.attn_out(mixed.transpose(1, 2).flatten(2))
+        def forward(self, hidden: Tensor, features: Tensor, ends: Tensor) -> Tensor:
+            normed = nn.functional.dropout(self.in_norm(hidden), config.dropout, self.training)
+            x = self.inward(normed) + self.stat(features)
+            y = x.gather(1, ends[..., None].expand(-1, -1, p))
+            if config.attention:
+                y = y + self.attn_out(self._mixed(x, y, ends))
             return self.confidence(self.out_norm(y))
+
+        def _mixed(self, x: Tensor, at_ends: Tensor, ends: Tensor) -> Tensor:
+            """What the ends (B, S) see of all tokens up to them, (B, S, p)."""
+            places = torch.arange(x.shape[1]).expand(x.shape[:2])
+            q = self._rotated(self._heads(self.attn_q(at_ends)), ends)
+            k = self._rotated(self._heads(self.attn_k(x)), places)
+            seen = places[:, None, :] <= ends[..., None]
+            mixed = nn.functional.scaled_dot_product_attention(
+                q, k, self._heads(self.attn_v(x)), attn_mask=seen[:, None]
+            )
+            return mixed.transpose(1, 2).flatten(2)
 
         def _heads(self, x: Tensor) -> Tensor:
             return x.unflatten(-1, (config.head_count, size)).transpose(1, 2)
 
-        def _rotated(self, x: Tensor) -> Tensor:
+        def _rotated(self, x: Tensor, places: Tensor) -> Tensor:
             half = torch.arange(size // 2, dtype=torch.float64)
-            angles = torch.arange(x.shape[2])[:, None] * config.rope_freq_base ** (-2.0 * half / size)
+            angles = places[:, None, :, None] * config.rope_freq_base ** (-2.0 * half / size)
             cos, sin = angles.cos().float(), angles.sin().float()
             first, second = x.chunk(2, dim=-1)
             return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
@@ -210,31 +254,41 @@ def platt(logits: NDArray[np.float64], labels: NDArray[np.float32]) -> tuple[flo
 
 
 def _chain_batches(traces: TraceSet, size: int, rng: np.random.Generator | None) -> list[NDArray[np.int64]]:
-    """Chains of the same problems together, problems in random order if there is an rng."""
-    order = np.arange(len(traces.problems))
-    if rng is not None:
-        rank = rng.permutation(int(traces.problems.max()) + 1)
-        order = np.argsort(rank[traces.problems], kind="stable")
-    return [order[first : first + size] for first in range(0, len(order), size)]
+    """Chains of the same problem together, and chains of like length, so that little is padding.
+
+    With an rng problems come in random order, sorted by length within stretches of POOL batches only.
+    """
+    lengths = np.diff(traces.starts)
+    _, problems = np.unique(traces.problems, return_inverse=True)
+    longest = np.zeros(int(problems.max()) + 1, dtype=np.int64)
+    np.maximum.at(longest, problems, lengths)
+    rank = np.arange(len(longest)) if rng is None else rng.permutation(len(longest))
+    per_pool = len(longest) if rng is None else max(1, POOL * size * len(longest) // len(problems))
+    pool = rank[problems] // per_pool
+    order = np.lexsort((rank[problems], longest[problems], pool))
+    batches = [order[first : first + size] for first in range(0, len(order), size)]
+    return [batches[k] for k in rng.permutation(len(batches))] if rng is not None else batches
 
 
 def _forward(network: Any, traces: TraceSet, chains: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
     """Indices of the steps of ``chains`` and their logits (n, K)."""
     torch = import_torch()
-    longest = int(max(traces.starts[c + 1] - traces.starts[c] for c in chains))
+    longest = int((traces.starts[chains + 1] - traces.starts[chains]).max())
     hidden = np.zeros((len(chains), longest, traces.hidden.shape[1]), dtype=np.float32)
     features = np.zeros((len(chains), longest, traces.features.shape[1]), dtype=np.float32)
-    row_of = {}
     for row, chain in enumerate(chains):
         span = slice(traces.starts[chain], traces.starts[chain + 1])
         hidden[row, : span.stop - span.start] = traces.hidden[span]
         features[row, : span.stop - span.start] = traces.features[span]
-        row_of[int(chain)] = row
-    steps = np.flatnonzero(np.isin(traces.step_chains, chains))
-    rows = torch.tensor([row_of[int(chain)] for chain in traces.step_chains[steps]])
-    ends = torch.from_numpy(traces.step_ends[steps])
-    outputs = network(torch.from_numpy(hidden), torch.from_numpy(features))
-    return steps, outputs[rows, ends]
+    first, behind = (np.searchsorted(traces.step_chains, chains, side=side) for side in ("left", "right"))
+    counts = behind - first
+    rows = np.repeat(np.arange(len(chains)), counts)
+    columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    steps = first[rows] + columns
+    ends = np.zeros((len(chains), int(counts.max())), dtype=np.int64)
+    ends[rows, columns] = traces.step_ends[steps]
+    outputs = network(*map(torch.from_numpy, (hidden, features, ends)))
+    return steps, outputs[torch.from_numpy(rows), torch.from_numpy(columns)]
 
 
 def _loss(network: Any, traces: TraceSet, chains: NDArray[np.int64], pairwise: float) -> Any:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from mch_runtime.errors import HeadError
-from mch_runtime.head.spec import FORMAT_VERSION, Calibrator, HeadSpec, Probe
+from mch_runtime.head.spec import FORMAT_VERSION, Calibrator, Familiarity, HeadSpec, Probe
 
 Plain = str | int | float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
@@ -43,6 +43,8 @@ _TYPES = {
     "mch.confidence.platt_bias": "[float32]",
     "mch.step.delimiter": "string",
     "mch.template": "string",
+    "mch.familiarity.threshold": "float32",
+    "mch.familiarity.window": "uint32",
 }
 _CALIBRATION_TYPES = {"features": "[string]", "weight": "[float32]", "bias": "float32"}
 _PROVENANCE_TYPES = ("string", "int64", "float64")
@@ -50,6 +52,8 @@ _PROVENANCE_TYPES = ("string", "int64", "float64")
 MAX_EMBEDDING = 1 << 17
 MAX_WIDTH = 1 << 13
 MAX_NAMES = 64
+MAX_WINDOW = 4096
+LOWEST_THRESHOLD = -1000.0  # nats per token
 MAX_TEXT = 1024
 MAX_PROVENANCE = 256
 
@@ -76,6 +80,11 @@ def to_metadata(spec: HeadSpec) -> dict[str, tuple[str, Plain]]:
         "mch.step.delimiter": spec.step_delimiter,
         "mch.template": spec.template,
     }
+    if spec.familiarity is not None:
+        values |= {
+            "mch.familiarity.threshold": spec.familiarity.threshold,
+            "mch.familiarity.window": spec.familiarity.window,
+        }
     metadata = {key: (_TYPES[key], value) for key, value in values.items()}
     for mode, calibrator in sorted(spec.calibration.items()):
         for part, kind in _CALIBRATION_TYPES.items():
@@ -125,6 +134,7 @@ def from_metadata(metadata: Mapping[str, object]) -> HeadSpec:
         step_delimiter=values.text("mch.step.delimiter"),
         template=values.text("mch.template", empty=True),
         calibration=_calibration(values, metadata),
+        familiarity=_familiarity(values, metadata),
         provenance=_provenance(metadata),
     )
     if spec.width % (2 * spec.head_count):
@@ -217,6 +227,16 @@ def _calibration(values: _Values, metadata: Mapping[str, object]) -> dict[str, C
             bias=values.number(f"{prefix}.bias"),
         )
     return calibration
+
+
+def _familiarity(values: _Values, metadata: Mapping[str, object]) -> Familiarity | None:
+    """Both keys or neither."""
+    if not any(key.startswith("mch.familiarity.") for key in metadata):
+        return None
+    return Familiarity(
+        threshold=values.number("mch.familiarity.threshold", low=LOWEST_THRESHOLD, high=0.0),
+        window=values.integer("mch.familiarity.window", 1, MAX_WINDOW),
+    )
 
 
 def _provenance(metadata: Mapping[str, object]) -> dict[str, str | int | float]:

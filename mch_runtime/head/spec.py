@@ -33,13 +33,24 @@ class Calibrator:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Familiarity:
+    """When a question counts as familiar: its lowest mean log-probability, in nats per token, over any
+    ``window`` tokens in a row is at least ``threshold``.
+    """
+
+    threshold: float
+    window: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeadSpec:
     """Everything about a head but its weights.
 
     embedding_length: d of the base; width: p; head_count divides width; statistics: names of the
     token statistics in order; channels: names of the confidences in order; platt_scale and
     platt_bias: one per channel; step_delimiter: text that ends a step; template: sha256 of the
-    chat template the head was fitted under, "" if none; provenance: what it was fitted on.
+    chat template the head was fitted under, "" if none; familiarity: None where it was not measured;
+    provenance: what it was fitted on.
     """
 
     name: str
@@ -58,6 +69,7 @@ class HeadSpec:
     step_delimiter: str
     template: str
     calibration: Mapping[str, Calibrator] = field(default_factory=dict)
+    familiarity: Familiarity | None = None
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
 
 

@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from time import perf_counter
 
 from mch_runtime.head.network import HeadRun
 from mch_runtime.head.spec import Calibrator, Head
 from mch_runtime.session import FloatArray
-from mch_runtime.statistics import TokenStatistics, feature_row
+from mch_runtime.statistics import FeatureTrack, TokenStatistics
 
 
 class HeadWitness:
-    """Runs a head over one chain. ``calibrated`` False keeps its confidences to itself.
+    """Runs a head over one chain.
 
+    calibrated: asked at every step's end; False keeps the confidences to the head itself.
     seconds: time spent in the head, token statistics not included.
     """
 
-    def __init__(self, head: Head, *, calibrated: bool) -> None:
+    def __init__(self, head: Head, *, calibrated: Callable[[], bool]) -> None:
         self.seconds = 0.0
         self._head = head
         self._run = HeadRun(head)
+        self._track = FeatureTrack(head.spec.statistics)
         self._calibrated = calibrated
         self._raw: dict[str, float] = {}
         self._channels: dict[str, float] = {}
 
     def push(self, hidden: FloatArray, statistics: TokenStatistics | None) -> None:
         began = perf_counter()
-        self._run.push(hidden, feature_row(statistics, self._head.spec.statistics))
+        self._run.push(hidden, self._track.push(statistics))
         self.seconds += perf_counter() - began
 
     def judge(self) -> dict[str, float] | None:
         began = perf_counter()
         logits = self._run.logits()
+        self._track.end_step()
         names = self._head.spec.channels
         self._raw = dict(zip(names, map(float, logits), strict=True))
         self._channels = dict(zip(names, map(float, self._run.calibrate(logits)), strict=True))
         self.seconds += perf_counter() - began
-        return dict(self._channels) if self._calibrated else None
+        return dict(self._channels) if self._calibrated() else None
 
     def answer_confidence(self, mode: str) -> float | None:
         """P(the answer is right) by the mode's calibrator, else by the ``answer`` channel itself.

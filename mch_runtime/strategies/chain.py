@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
+from mch_runtime.familiarity import QuestionReader
 from mch_runtime.session import Block, Branch, Feed, FloatArray, Sampler, Session, TextDecoder, Vocabulary
 from mch_runtime.statistics import TokenStatistics, token_statistics
 from mch_runtime.trace import FinishReason, Step
+from mch_runtime.withdrawal import withdraws
 
 PREFILL_STRIDE = 512  # tokens of a prompt between two reports of progress
 
@@ -120,6 +124,8 @@ class Chain:
             entropy_mean=sum(s.entropy for s in span) / len(span),
             confidence=verdict if whole else None,
         )
+        if self.steps and withdraws(step.text, self.steps[-1].text):
+            self.steps[-1] = replace(self.steps[-1], verdict="withdrawn")
         self.steps.append(step)
         self._step_start = len(self.token_ids)
         self._step_text = ""
@@ -131,12 +137,13 @@ def start_chains(
     stack: ExitStack,
     prompts: Sequence[tuple[Sequence[int], Sequence[Chain]]],
     *,
+    question: QuestionReader | None = None,
     on_prefill: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[Branch, Chain]]:
     """Read all prompts together and draw every chain's first token; chains of one prompt share it.
 
-    The branches live as long as ``stack``. Every prompt has at least one chain. on_prefill: called with
-    tokens read and in all.
+    The branches live as long as ``stack``. Every prompt has at least one chain. question: reads along in the
+    first prompt. on_prefill: called with tokens read and in all.
     """
     branches = [stack.enter_context(session.branch()) for _ in prompts]
     total = sum(len(ids) for ids, _ in prompts)
@@ -144,7 +151,9 @@ def start_chains(
     for first in range(0, max(len(ids) for ids, _ in prompts) - 1, PREFILL_STRIDE):
         parts = [ids[first : min(first + PREFILL_STRIDE, len(ids) - 1)] for ids, _ in prompts]
         feeds = [Feed(branch, part, len(part)) for branch, part in zip(branches, parts, strict=True) if part]
-        session.decode(feeds, lambda _block: None)
+        if question is not None and parts[0]:
+            feeds[0] = replace(feeds[0], first_output=question.first_output(first, len(parts[0])))
+        session.decode(feeds, partial(_read_along, question, first))
         on_prefill(sum(branch.length for branch in branches), total)
 
     def read(block: Block) -> None:
@@ -159,6 +168,13 @@ def start_chains(
         forks = [stack.enter_context(session.fork(branch)) for _ in chains[1:]]
         started += zip([branch, *forks], chains, strict=True)
     return started
+
+
+def _read_along(question: QuestionReader | None, first: int, block: Block) -> None:
+    """Show the question's reader the rows of the first prompt, whose tokens begin at ``first``."""
+    if question is not None:
+        for offset, logits in zip(block.offsets, block.logits, strict=True):
+            question.read(first + int(offset), logits)
 
 
 def write_chains(session: Session, chains: Sequence[tuple[Branch, Chain]]) -> None:

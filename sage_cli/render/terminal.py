@@ -109,7 +109,8 @@ def _certainty(trace: Trace) -> Text:
         value = f": mean log-probability {nats(mean_logprob(trace))}" if trace.steps else ""
         return Text(f"uncalibrated{value}", "dim")
     raw = "" if trace.confidence_raw is None else f" (raw {_clamp(trace.confidence_raw):.2f})"
-    return Text(f"confidence not known{raw}", "yellow")
+    why = "unfamiliar question, " if trace.familiar is False else ""
+    return Text(f"{why}confidence not known{raw}", "yellow")
 
 
 def mean_logprob(trace: Trace) -> float:

@@ -42,9 +42,14 @@ class Listener:
 
 
 def engine(
-    *, head: Head | None = None, n_ctx: int = 512, interrupt: Interrupt | None = None, fits: bool = True
+    *,
+    head: Head | None = None,
+    n_ctx: int = 512,
+    interrupt: Interrupt | None = None,
+    fits: bool = True,
+    reply: str = REPLY,
 ) -> Engine:
-    session = FakeSession({QUESTION: REPLY}, n_ctx=n_ctx, interrupt=interrupt)
+    session = FakeSession({QUESTION: reply}, n_ctx=n_ctx, interrupt=interrupt)
     return Engine(session, model=INFO, dialect=shipped()["sage-pico"], head=head, head_fits=fits)
 
 
@@ -67,6 +72,16 @@ def test_an_answer_with_its_steps() -> None:
     assert trace.steps[-1].tokens[1] == trace.cost.generated_tokens == len(trace.token_ids)
     assert trace.finish_reason == "stop"
     assert trace.steps[0].logprob_min <= trace.steps[0].logprob_mean <= 0
+
+
+def test_a_step_taken_back_is_withdrawn() -> None:
+    listener = Listener()
+    wait = "Wait, step 2 is wrong."
+    trace = ask(engine(reply=f"Step 1: so.\nStep 2: no.\n{wait}\n{wait}\nStep 2: yes.\nAnswer: 27"), listener)
+    assert [s.verdict for s in trace.steps] == [None, "withdrawn", None, None, None, None]
+    # When it was told, nobody knew.
+    assert [s.verdict for s in listener.steps] == [None] * 6
+    assert from_wire(to_wire(trace)).steps[1].verdict == "withdrawn"
 
 
 def test_without_a_head_nothing_is_claimed() -> None:

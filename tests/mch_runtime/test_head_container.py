@@ -41,7 +41,7 @@ from mch_runtime.head.container import (
 )
 from mch_runtime.head.format import SAFETENSORS_KEY
 from mch_runtime.head.metadata import from_metadata, to_metadata
-from mch_runtime.head.spec import Calibrator, Head, Probe
+from mch_runtime.head.spec import Calibrator, Familiarity, Head, Probe
 from tests.gguf_samples import write_model
 from tests.head_samples import random_head
 from tests.mch_runtime.test_atomic import largest_file
@@ -145,6 +145,10 @@ def heads(draw: st.DrawFn) -> Head:
         step_delimiter=draw(names),
         template=draw(st.text(max_size=20)),
         calibration=draw(modes),
+        familiarity=draw(
+            st.none()
+            | st.builds(Familiarity, threshold=st.floats(-1000, 0, width=32), window=st.integers(1, 4096))
+        ),
         provenance=draw(provenance),
     )
     from mch_runtime.head.spec import tensor_shapes
@@ -240,6 +244,11 @@ BAD_HEADS = {
     "calibration.vote.weight has 1": put("mch.calibration.vote.weight", [1.0], "[float32]"),
     "provenance.x has the type bool": put("mch.provenance.x", True, "bool"),
     "provenance.x is not": put("mch.provenance.x", float("inf"), "float64"),
+    "mch.familiarity.window is": put("mch.familiarity.threshold", -2.0, "float32"),
+    "mch.familiarity.threshold is not": put("mch.familiarity.window", 8, "uint32"),
+    "familiarity.threshold has the type float64": put("mch.familiarity.threshold", -2.0, "float64"),
+    "familiarity.window has the type int32": put("mch.familiarity.window", 8, "int32"),
+    "unknown key 'mch.familiarity.x'": put("mch.familiarity.x", 8, "uint32"),
     "no tensor mch.in.bias": tensor("mch.in.bias", None),
     "unknown tensor 'mch.extra'": tensor("mch.extra", np.zeros(3, np.float32)),
     "shape (16, 63)": tensor("mch.in.weight", np.zeros((16, 63), np.float32)),
@@ -255,6 +264,16 @@ def test_bad_heads_are_refused(message: str) -> None:
     with pytest.raises(HeadError) as caught:
         decode_head(edited(BAD_HEADS[message]))
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -float("inf"), 0.5, -1e9])
+@pytest.mark.parametrize("window", [8, 0, 4097, 2**32 - 1])
+def test_impossible_familiarity_is_refused(threshold: float, window: int) -> None:
+    for pair in ((threshold, 8), (-2.0, window)):
+        if pair == (-2.0, 8):
+            continue
+        with pytest.raises(HeadError, match=r"familiarity|finite"):
+            encode_head(random_head(familiarity=Familiarity(threshold=pair[0], window=pair[1])))
 
 
 def test_what_says_nothing_about_the_head_is_ignored() -> None:

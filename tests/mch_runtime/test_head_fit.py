@@ -60,6 +60,21 @@ def test_it_learns_and_is_calibrated() -> None:
         assert abs(confidences[members].mean() - valid[members].mean()) < 0.08
 
 
+@pytest.mark.parametrize("part", ["attention", "statistics"])
+def test_a_head_without_a_part_is_a_head_whose_part_is_zero(part: str) -> None:
+    pytest.importorskip("torch")
+    config = FitConfig(width=16, head_count=2, epochs=2, **{part: False})
+    fitted = fit(synthetic(0, problems=60), synthetic(1, problems=40), config)
+    zero = {name for name, tensor in fitted.tensors.items() if not tensor.any()}
+    assert zero == (
+        {"mch.stat.weight"}
+        if part == "statistics"
+        else {f"mch.attn_{name}.weight" for name in ("q", "k", "v", "out")}
+    )
+    head = Head(random_head(d=D, width=16, rms_epsilon=1e-6).spec, fitted.tensors)
+    assert np.isfinite(_confidences(head, synthetic(2, problems=3))).all()
+
+
 def ranking(scores: np.ndarray, right: np.ndarray) -> float:
     """P(a right step scores higher than a wrong one)."""
     return float((scores[right][:, None] > scores[~right]).mean())

@@ -85,7 +85,8 @@ def test_agrees_with_torch() -> None:
         torch.nn.init.normal_(parameter, std=0.3)
     head = Head(random_head(d=24, rms_epsilon=1e-6).spec, network.named_tensors())
     hidden, features = inputs(head, 30)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(hidden)[None], torch.from_numpy(features)[None])[0].numpy()
     ends = [3, 4, 17, 29]
-    assert np.allclose(step_logits(head, hidden, features, ends), expected[ends], atol=1e-4)
+    with torch.no_grad():
+        states, rows = torch.from_numpy(hidden)[None], torch.from_numpy(features)[None]
+        expected = network.eval()(states, rows, torch.tensor([ends]))[0].numpy()
+    assert np.allclose(step_logits(head, hidden, features, ends), expected, atol=1e-4)

@@ -16,7 +16,7 @@ from mch_runtime.head.network import HeadRun
 from mch_runtime.head.spec import Head
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.session import FloatArray
-from mch_runtime.statistics import TokenStatistics, feature_row
+from mch_runtime.statistics import FeatureTrack, TokenStatistics
 from mch_runtime.strategies.chain import Chain
 from mch_runtime.strategies.fast import write_fast
 from sage_cli.assets import DEFAULT_MODEL
@@ -64,13 +64,14 @@ def test_it_says_what_it_is(engine: Engine) -> None:
 class _Recorder:
     def __init__(self, head: Head) -> None:
         self.run = HeadRun(head)
+        self.track = FeatureTrack(head.spec.statistics)
         self.hidden: list[FloatArray] = []
         self.features: list[FloatArray] = []
         self.ends: list[int] = []
         self.logits: list[FloatArray] = []
 
     def push(self, hidden: FloatArray, statistics: TokenStatistics | None) -> None:
-        features = feature_row(statistics, self.run.head.spec.statistics)
+        features = self.track.push(statistics)
         self.hidden.append(hidden.copy())
         self.features.append(features)
         self.run.push(hidden, features)
@@ -78,6 +79,7 @@ class _Recorder:
     def judge(self) -> None:
         self.ends.append(len(self.hidden) - 1)
         self.logits.append(self.run.logits())
+        self.track.end_step()
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -108,9 +110,10 @@ def test_the_numpy_head_agrees_with_torch_on_real_traces(engine: Engine, questio
         write_fast(engine.session, prompt, chain)
     with torch.no_grad():
         hidden = torch.from_numpy(np.stack(recorder.hidden))[None]
-        expected = network(hidden, torch.from_numpy(np.stack(recorder.features))[None])[0].numpy()
+        features = torch.from_numpy(np.stack(recorder.features))[None]
+        expected = network.eval()(hidden, features, torch.tensor([recorder.ends]))[0].numpy()
     assert len(recorder.ends) == len(chain.steps) >= 2
-    assert np.allclose(np.stack(recorder.logits), expected[recorder.ends], atol=1e-4)
+    assert np.allclose(np.stack(recorder.logits), expected, atol=1e-4)
 
 
 def test_stock_llama_cpp_opens_the_one_file(engine: Engine, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mch_runtime.statistics import FEATURE_NAMES, TokenStatistics, feature_row, token_statistics
+from mch_runtime.statistics import FEATURE_NAMES, FeatureTrack, TokenStatistics, token_statistics
 
 rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-50, 50, width=32))
 
@@ -38,6 +39,46 @@ def test_impossible_tokens_weigh_nothing() -> None:
 
 
 def test_features_are_finite_and_clipped() -> None:
-    row = feature_row(TokenStatistics(logprob=-100.0, entropy=0.5, margin=-90.0), FEATURE_NAMES)
-    assert np.allclose(row, [-8.0, math.log(8.001) / 2, 0.5, -30.0])
-    assert not feature_row(None, FEATURE_NAMES).any()
+    track = FeatureTrack(FEATURE_NAMES)
+    assert not track.push(None).any()
+    row = track.push(TokenStatistics(logprob=-100.0, entropy=0.5, margin=-90.0))
+    assert np.allclose(row[:4], [-8.0, math.log(8.001) / 2, 0.5, -30.0])
+    for _ in range(5000):
+        row = track.push(TokenStatistics(logprob=-np.inf, entropy=12.0, margin=-np.inf))
+    assert np.isfinite(row).all()
+    assert np.abs(row).max() <= 30
+
+
+tokens = st.builds(
+    TokenStatistics, logprob=st.floats(-12, 0), entropy=st.floats(0, 5), margin=st.floats(-20, 20)
+)
+
+
+@given(st.lists(st.lists(tokens, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_running_features_are_over_the_step_or_the_chain(steps: list[list[TokenStatistics]]) -> None:
+    track, chain = FeatureTrack(FEATURE_NAMES), []
+    for step in steps:
+        for token in step:
+            chain.append(token)
+            got = dict(zip(FEATURE_NAMES, track.push(token).tolist(), strict=True))
+        track.end_step()
+        in_step, in_chain = ([max(-8.0, t.logprob) for t in part] for part in (step, chain))
+        expected = {
+            "step_logprob_mean": np.mean(in_step),
+            "step_logprob_min": min(in_step),
+            "step_log_surprisal_max": math.log(1e-3 - min(in_step)) / 2,
+            "step_tokens_by_32": len(step) / 32,
+            "chain_logprob_sum": max(-30.0, sum(in_chain)),
+            "chain_logprob_mean": np.mean(in_chain),
+            "chain_logprob_min": min(in_chain),
+            "chain_log_surprisal_max": math.log(1e-3 - min(in_chain)) / 2,
+            "chain_entropy_max": max(t.entropy for t in chain),
+            "chain_excess": np.clip(sum(in_chain) + sum(t.entropy for t in chain), -20, 20),
+            "chain_departures": sum(t.margin < 0 for t in chain),
+        }
+        assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def test_only_what_is_asked_for_in_its_order() -> None:
+    token = TokenStatistics(logprob=-1.0, entropy=0.5, margin=2.0)
+    assert FeatureTrack(("margin", "chain_logprob_sum")).push(token).tolist() == [2.0, -1.0]

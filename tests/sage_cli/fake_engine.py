@@ -66,6 +66,7 @@ class Script:
         confident(0.981, answer=0.968),
     )
     confidence: float | None = 0.968
+    familiar: bool | None = None
     model: ModelInfo = PICO
     notices: tuple[str, ...] = ()
     delay: float = 0.0
@@ -127,7 +128,7 @@ class FakeEngine:
         self, question: str, options: AskOptions, told: Sequence[Piece], steps: tuple[Step, ...], reason: str
     ) -> Trace:
         answer = "".join(text for text, part in told if part == "answer").strip()
-        known = self.model.head is not None and reason == "stop"
+        known = self.model.head is not None and reason == "stop" and self._script.familiar is not False
         return Trace(
             question=question,
             answer=answer or None,
@@ -157,6 +158,7 @@ class FakeEngine:
             token_ids=tuple(range(len(told))),
             created="2026-01-02T03:04:05.000+00:00",
             sage_version="0",
+            familiar=self._script.familiar,
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -218,6 +219,20 @@ def test_memory_running_out() -> None:
 def test_fail_under(confidence: float | None, limit: str, code: int) -> None:
     result = run("-m", "m", "--fail-under", limit, "q", engine=FakeOpener(Script(confidence=confidence)))
     assert (result.code, result.out) == (code, "27\n")
+
+
+def test_an_unfamiliar_question_is_told_and_has_no_confidence() -> None:
+    engine = FakeOpener(Script(familiar=False))
+    result = run("-m", "m", "--fail-under", "0.1", "q", engine=engine)
+    assert (result.code, result.out) == (3, "27\n")
+    told, line, low = result.err.splitlines()[-3:]
+    assert told.startswith("note: the question is worded unlike")
+    assert "unfamiliar question, confidence not known (raw 0.97)" in line
+    assert "confidence is not known" in low
+    as_json = run("-m", "m", "--json", "q", engine=engine)
+    assert from_wire(json.loads(as_json.out)).familiar is False
+    assert as_json.err.startswith("note: the question is worded unlike")
+    assert run("-q", "-m", "m", "q", engine=engine).err == ""
 
 
 def test_fail_under_needs_a_head_before_anything_is_decoded() -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training.curriculum import CURRICULA, Mixture, phase_problems, problems
+from training import recipe
+from training.curriculum import BASE, FULL, Mixture, phase_problems, problems
 from training.families import FAMILIES
 from training.problems import Split, split_of
+
+CURRICULA = {"base": BASE, "full": FULL}
 
 
 @pytest.mark.parametrize("name", CURRICULA)
@@ -33,10 +37,25 @@ def test_every_phase_can_be_drawn_and_is_judged_right(name: str) -> None:
 
 
 def test_mixtures_come_in_their_shares() -> None:
-    drawn = islice(phase_problems(CURRICULA["full"][-1], seed=1), 2000)
-    counts = Counter(problem.level for problem in drawn)
-    shares = np.array([counts[level] / 2000 for level in ("easy", "standard", "hard")])
-    assert np.allclose(shares, (0.25, 0.65, 0.10), atol=0.04)
+    drawn = list(islice(phase_problems(FULL[-1], seed=1), 2000))
+    levels = Counter(problem.level for problem in drawn)
+    assert np.allclose([levels[level] / 2000 for level in ("easy", "standard")], (0.35, 0.65), atol=0.04)
+    assert max(len(problem.steps) for problem in drawn) == 5  # longer ones are kept for test-length
+
+
+def test_phases_of_other_splits_keep_to_them() -> None:
+    drawn = islice(phase_problems(FULL[-1], seed=1, split_name="validation"), 100)
+    assert {split_of(problem) for problem in drawn} == {"validation"}
+
+
+def test_a_stage_begins_with_the_latest_weights_before_it(tmp_path: Path) -> None:
+    assert recipe.start(tmp_path, "base", None) is None
+    for name in ("base", "full", "reflection"):
+        recipe.checkpoint(tmp_path, name).parent.mkdir()
+        recipe.checkpoint(tmp_path, name).touch()
+    assert recipe.start(tmp_path, "reflection", None) == recipe.checkpoint(tmp_path, "full")
+    assert recipe.start(tmp_path, "reflection", "base") == recipe.checkpoint(tmp_path, "base")
+    assert recipe.latest(tmp_path) == recipe.checkpoint(tmp_path, "reflection")
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from training.families.order import Order, write
 from training.families.order.content import Content, Fact
-from training.families.order.judge import UNFOUNDED
 from training.families.order.wording import DIMENSIONS, WORDINGS
-from training.problems import Kind, Level, Problem
+from training.problems import UNFOUNDED, Kind, Level, Problem
 
 family = Order()
 HEIGHT = DIMENSIONS[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from torch.nn import functional
 
 from training import pretrain as module
 from training.corpus import Corpus
-from training.model import ModelConfig, Qwen2
+from training.model import ModelConfig, Qwen2, rotate
 from training.pretrain import PretrainConfig, _backward, _train, batches, collate
 
 TINY = ModelConfig(
@@ -25,7 +27,7 @@ TINY = ModelConfig(
     num_key_value_heads=1,
     max_position_embeddings=64,
 )
-CONFIG = PretrainConfig(batch_tokens=256, checkpoint_every=2)
+CONFIG = PretrainConfig(batch_tokens=256, checkpoint_every=2, compiled=False)
 
 
 @pytest.fixture
@@ -53,11 +55,11 @@ def test_a_run_goes_on_from_its_checkpoint(
 
     calls = []
 
-    def stop_at_the_sixth(*arguments: object) -> object:
+    def stop_at_the_sixth(*arguments: object, **options: int) -> object:
         calls.append(1)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return collate(*arguments)  # type: ignore[arg-type]
+        return collate(*arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
         patched.setattr(module, "collate", stop_at_the_sixth)
@@ -66,18 +68,52 @@ def test_a_run_goes_on_from_its_checkpoint(
     assert weights(parts)["step"] == 4
     _train(0, 1, tmp_path / "corpus.npz", parts, TINY, CONFIG)
     one, other = weights(whole), weights(parts)
-    assert (
-        one.pop("step")
-        == other.pop("step")
-        == len(list(batches(corpus, seed=0, batch_tokens=CONFIG.batch_tokens)))
-    )
+    assert one.pop("step") == other.pop("step") == len(batches(corpus, batch_tokens=CONFIG.batch_tokens))
     for name, tensor in one.items():
         assert torch.allclose(tensor, other[name], atol=1e-6), name
 
 
 def test_every_example_comes_once(corpus: Corpus) -> None:
-    groups = list(batches(corpus, seed=3, batch_tokens=128))
+    groups = batches(corpus, batch_tokens=128)
     assert sorted(np.concatenate(groups)) == list(range(len(corpus)))
+
+
+def test_batches_of_one_length_have_one_shape(corpus: Corpus) -> None:
+    shapes: dict[int, set[tuple[int, ...]]] = {}
+    for indices in batches(corpus, batch_tokens=128):
+        token_ids, targets = collate(corpus, indices, batch_tokens=128)
+        assert token_ids.shape == targets.shape
+        shapes.setdefault(token_ids.shape[1], set()).add(tuple(token_ids.shape))
+    assert len(shapes) > 1
+    assert all(len(found) == 1 for found in shapes.values())
+
+
+def test_attention_is_the_fused_one() -> None:
+    torch.manual_seed(0)
+    model = Qwen2(replace(TINY, num_attention_heads=4, num_key_value_heads=2))
+    attention, x = model.layers[0].self_attn, torch.randn(3, 7, 16)
+    rotary = (model.cos[:7], model.sin[:7])
+
+    def heads(projected: torch.Tensor) -> torch.Tensor:
+        return projected.view(3, 7, -1, 4).transpose(1, 2)
+
+    q, k, v = heads(attention.q_proj(x)), heads(attention.k_proj(x)), heads(attention.v_proj(x))
+    fused = functional.scaled_dot_product_attention(
+        rotate(q, rotary), rotate(k, rotary), v, is_causal=True, enable_gqa=True
+    )
+    expected = attention.o_proj(fused.transpose(1, 2).reshape(3, 7, 16))
+    assert torch.allclose(attention(x, rotary), expected, atol=1e-6)
+
+
+def test_a_stage_begins_with_the_weights_it_is_given(corpus: Corpus, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    _train(0, 1, tmp_path / "corpus.npz", first, TINY, CONFIG)
+    still = replace(CONFIG, peak_lr=0.0)
+    _train(0, 1, tmp_path / "corpus.npz", second, TINY, still, first / "checkpoint.pt")
+    one, other = weights(first), weights(second)
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items() if name != "step")
 
 
 def test_loss_is_on_the_targets_only(corpus: Corpus) -> None:
@@ -89,6 +125,6 @@ def test_loss_is_on_the_targets_only(corpus: Corpus) -> None:
     assert (targets[0, : context - 1] < 0).all()
 
 
-def test_a_process_without_examples_has_no_loss(corpus: Corpus) -> None:
-    loss, count = _backward(Qwen2(TINY), *collate(corpus, np.array([], dtype=np.int64)), 1)
-    assert (loss, count) == (0.0, 0.0)
+def test_a_process_without_examples_has_no_loss() -> None:
+    nothing = torch.zeros((0, 16), dtype=torch.int64)
+    assert _backward(Qwen2(TINY), nothing, nothing, 1) == (0.0, 0.0)

@@ -52,10 +52,14 @@ class Changes:
             content = beside(rng, content)
         return write(rng, content, level=level, kind=kind, unseen_wording=unseen_wording)
 
+    def reader(self, problem: Problem) -> Judge:
+        """A judge that has read nothing yet."""
+        assert isinstance(problem.content, Content)
+        return Judge(problem.content, problem.answer)
+
     def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
         """Label every line against the facts and the chain's own earlier values."""
-        assert isinstance(problem.content, Content)
-        return Judge(problem.content, problem.answer).judge(lines)
+        return self.reader(problem).judge(lines)
 
 
 def write(rng: Random, content: Content, *, level: Level, kind: Kind, unseen_wording: bool) -> Problem:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 from training.families.changes.content import Content, Fact, Move
 from training.families.changes.wording import CONTRADICTED, MISSING, TOGETHER
-from training.families.writing import ARITHMETIC, EQUATION, body, match_pattern
-from training.problems import CONTRADICTION, UNKNOWN, ChainLabels, judge_lines
+from training.families.judging import GUESSES, NOT_A_STEP, Claim, EquationJudge
+from training.families.writing import ARITHMETIC, match_pattern
+from training.problems import CONTRADICTION, UNKNOWN
 
 # A person after so many changes to what that person has.
 Stage = tuple[str, int]
 
 
-class Judge:
+class Judge(EquationJudge[dict[Stage, int]]):
     """Reads a chain line by line, keeping the values that the chain itself has stated."""
 
     def __init__(self, content: Content, answer: str) -> None:
+        super().__init__(answer, {})
         self.content = content
-        self.answer = answer
         self.people = content.people
         self.told: dict[Stage, set[int]] = {}
-        self.stated: dict[Stage, int] = {}
         self.moves: list[tuple[Move, dict[str, int]]] = []  # with everybody's stage before it
         self.last: Counter[str] = Counter()
         for fact in content.facts:
             self._place(fact)
         self.gaps = self._gaps()
-        self.result: str | None = None
 
     def _place(self, fact: Fact) -> None:
         """Give the fact its place in time."""
@@ -57,11 +57,7 @@ class Judge:
                 gaps[words] = (fact.vague, any(place == index for place, _ in needed))
         return gaps
 
-    def judge(self, lines: Sequence[str]) -> ChainLabels:
-        """Labels for every line, the answer line included."""
-        return judge_lines(lines, answer=self.answer, step=self._step, follows=self._follows)
-
-    def _follows(self, said: str) -> bool:
+    def follows(self, said: str) -> bool:
         if said in (UNKNOWN, CONTRADICTION) or self.content.asks != "amount":
             return self.result == said
         person = self.content.of[0]
@@ -72,20 +68,28 @@ class Judge:
         values = self.told.get((person, stage), set())
         return values | {self.stated[person, stage]} if (person, stage) in self.stated else values
 
-    def _step(self, line: str) -> str:
-        """Why the step is not valid, or "" if it is."""
-        said = body(line)
-        if said is None:
-            return "not a step"
-        parsed = EQUATION.fullmatch(said)
-        if parsed is None:
-            return self._flaw(said)
-        a, b, c = int(parsed["a"]), int(parsed["b"]), int(parsed["c"])
-        words, sign = parsed["words"], parsed["sign"]
+    def equation(self, words: str, sign: str, a: int, b: int, c: int) -> str:
         reason = self._move(words, sign, a, b, c)
         if reason is None:
             reason = self._together(words, sign, a, b, c)
         return reason or ("" if ARITHMETIC[sign](a, b) == c else "wrong arithmetic")
+
+    def claims(self) -> Iterator[Claim]:
+        for fact in self.content.facts:
+            for told in [replace(fact, amount=n) for n in GUESSES] if fact.vague else [fact]:
+                for move in self.content.moves(told):
+                    yield Claim(move.words, move.sign, b=move.by if isinstance(move.by, int) else None)
+        if self.content.asks == "together":
+            a, b = self.content.of
+            yield Claim(TOGETHER.format(a=a, b=b), "+")
+
+    def excuses(self) -> Iterator[str]:
+        yield from sorted(self.gaps)
+        for (person, stage), told in self.told.items():
+            values = self._values(person, stage)
+            for w in sorted(told | {fact.amount for fact in self.content.facts if fact.amount}):
+                for v in sorted(values - {w}):
+                    yield CONTRADICTED.format(a=person, v=v, w=w, x=self.content.item)
 
     def _move(self, words: str, sign: str, a: int, b: int, c: int) -> str | None:
         """Judge a step that restates a change; None if no change reads like this."""
@@ -109,7 +113,7 @@ class Judge:
         one, other = (self._values(match[key], self.last[match[key]]) for key in "ab")
         return "" if sign == "+" and a in one and b in other else "wrong operand"
 
-    def _flaw(self, said: str) -> str:
+    def excuse(self, said: str) -> str:
         """Judge a step that says why there is no answer."""
         prefix = MISSING.format(x=self.content.item, what="").rstrip(".")
         if said.startswith(prefix):
@@ -120,7 +124,7 @@ class Judge:
             return "" if unsaid else "it is said" if said in self.gaps else "invented fact"
         clash = match_pattern(CONTRADICTED, said, x=self.content.item)
         if clash is None:
-            return "not a step"
+            return NOT_A_STEP
         self.result = CONTRADICTION
         person, one, other = clash["a"], clash["v"], clash["w"]
         for stage in range(self.last[person] + 1):

@@ -49,10 +49,14 @@ class Order:
             if (problem.kind, len(problem.steps)) == (kind, steps):
                 return problem
 
+    def reader(self, problem: Problem) -> Judge:
+        """A judge that has read nothing yet."""
+        assert isinstance(problem.content, Content)
+        return Judge(problem.content, problem.answer)
+
     def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
         """Label every line against the facts and the rows that the chain itself has stated."""
-        assert isinstance(problem.content, Content)
-        return Judge(problem.content, problem.answer).judge(lines)
+        return self.reader(problem).judge(lines)
 
 
 def write(rng: Random, content: Content, *, level: Level, unseen_wording: bool) -> Problem:

@@ -6,58 +6,49 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 
+from training.families.judging import NOT_A_STEP, ChainJudge
 from training.families.order.content import OPEN, Content, Pair, Place, closure, ordered, place
 from training.families.order.wording import ABOVE, CLOSINGS, CONTRADICTED, JOINED, MISSING, STATEMENT
-from training.families.writing import body, match_pattern
-from training.problems import CONTRADICTION, UNFOUNDED, UNKNOWN, ChainLabels, judge_lines
+from training.families.writing import match_pattern
+from training.problems import CONTRADICTION, UNFOUNDED, UNKNOWN
 
 ROW = re.compile(rf"(?P<facts>.+): (?P<row>\w+(?:{ABOVE}\w+)+)\.")
 CLASH = re.compile(CONTRADICTED.replace(".", r"\.").format(one="(.+)", other="(.+)"))
 
 
-class Judge:
+class Judge(ChainJudge[list[tuple[str, ...]]]):
     """Reads a chain line by line, keeping the rows of people that the chain itself has stated."""
 
     def __init__(self, content: Content, answer: str) -> None:
+        super().__init__(answer, [])
         self.content = content
-        self.answer = answer
         self.people = content.people
         self.place = content.place
         self.told = {fact.pair for fact in content.facts}
-        self.rows: list[tuple[str, ...]] = []
-        self.result: str | None = None
-
-    def judge(self, lines: Sequence[str]) -> ChainLabels:
-        """Labels for every line, the answer line included."""
-        return judge_lines(lines, answer=self.answer, step=self._step, follows=self._follows)
 
     def _grounds(self) -> Iterator[Set[Pair]]:
         """What a step may rest on, one at a time: a row stated by the chain, or a fact."""
-        yield from (ordered(row) for row in self.rows)
+        yield from (ordered(row) for row in self.stated)
         yield from ({pair} for pair in self.told)
 
-    def _follows(self, said: str) -> bool:
+    def follows(self, said: str) -> bool:
         if self.result is not None:
             return said == self.result
         holders = (self.place.holder(ground) for ground in self._grounds())
         return any(said == self.content.answer(holder) for holder in holders if holder)
 
-    def _step(self, line: str) -> str:
-        """Why the step is not valid, or "" if it is."""
-        said = body(line)
-        if said is None:
-            return "not a step"
+    def step(self, said: str) -> str:
         if (parsed := ROW.fullmatch(said)) is not None:
             pairs = [self._pair(words) for words in parsed["facts"].split(JOINED)]
             restated = {pair for pair in pairs if pair}
-            return self._row(restated, tuple(parsed["row"].split(ABOVE))) if all(pairs) else "not a step"
+            return self._row(restated, tuple(parsed["row"].split(ABOVE))) if all(pairs) else NOT_A_STEP
         if (clash := CLASH.fullmatch(said)) is not None:
             one, other = (self._pair(words) for words in clash.groups())
-            return self._clash(one, other) if one and other else "not a step"
+            return self._clash(one, other) if one and other else NOT_A_STEP
         for reason in (self._missing(said), self._closing(said)):
             if reason is not None:
                 return reason
-        return "not a step"
+        return NOT_A_STEP
 
     def _pair(self, words: str) -> Pair | None:
         """The two people of a comparison in a step's words."""
@@ -71,8 +62,8 @@ class Judge:
         """Judge a step that puts people in a row; from then on the row is the chain's own."""
         reason = self._row_reason(restated, row)
         if len(set(row)) == len(row) and self.people.issuperset(row):
-            self.rows = [earlier for earlier in self.rows if not set(earlier) <= set(row)]
-            self.rows.append(row)
+            self.stated = [earlier for earlier in self.stated if not set(earlier) <= set(row)]
+            self.stated.append(row)
         return reason
 
     def _row_reason(self, restated: set[Pair], row: tuple[str, ...]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import permutations
 
+from training.families.judging import GUESSES, NOT_A_STEP, Claim, EquationJudge
 from training.families.prices.content import Content, Quantity, goods
 from training.families.prices.wording import (
     CHANGE,
@@ -15,11 +16,13 @@ from training.families.prices.wording import (
     MISSING,
     OFF,
     RELATIONS,
+    TOGETHER,
+    listing,
     one,
     one_first,
 )
-from training.families.writing import ARITHMETIC, EQUATION, body, match_pattern
-from training.problems import CONTRADICTION, UNKNOWN, ChainLabels, judge_lines
+from training.families.writing import ARITHMETIC, match_pattern
+from training.problems import CONTRADICTION, UNKNOWN
 
 TOGETHER_WORDS = re.compile(r"(?P<p>\w+)'s (?P<g>[\w ,]+) together")
 
@@ -27,25 +30,19 @@ TOGETHER_WORDS = re.compile(r"(?P<p>\w+)'s (?P<g>[\w ,]+) together")
 Reading = tuple[Quantity, str, set[int], set[int]]
 
 
-class Judge:
+class Judge(EquationJudge[dict[Quantity, int]]):
     """Reads a chain line by line, keeping the values that the chain itself has stated."""
 
     def __init__(self, content: Content, answer: str) -> None:
+        super().__init__(answer, {})
         self.content = content
-        self.answer = answer
-        self.claims = _claims(content)
+        self.claimed = _claims(content)
         self.unsaid = content.unsaid()
         self.needed = content.needed()
-        self.stated: dict[Quantity, int] = {}
-        self.outcome = ""  # "unknown" or "contradiction", as the chain has argued
 
-    def judge(self, lines: Sequence[str]) -> ChainLabels:
-        """Labels for every line, the answer line included."""
-        return judge_lines(lines, answer=self.answer, step=self._step, follows=self._follows)
-
-    def _follows(self, said: str) -> bool:
+    def follows(self, said: str) -> bool:
         if said in (UNKNOWN, CONTRADICTION):
-            return self.outcome == said
+            return self.result == said
         asks, of = self.content.asks, self.content.of
         asked = {"cost": goods(of[0], of[1:]), "pay": ("pays", *of)}.get(asks, (asks, *of))
         return said in {str(value) for value in self._values(asked)}
@@ -61,23 +58,45 @@ class Judge:
             values |= self._values(goods(subject, self.content.basket(subject)))
         return values
 
-    def _step(self, line: str) -> str:
-        """Why the step is not valid, or "" if it is."""
-        said = body(line)
-        if said is None:
-            return "not a step"
-        parsed = EQUATION.fullmatch(said)
-        if parsed is None:
-            return self._flaw(said)
-        a, b, c = int(parsed["a"]), int(parsed["b"]), int(parsed["c"])
-        reading = self._reading(parsed["words"])
+    def equation(self, words: str, sign: str, a: int, b: int, c: int) -> str:
+        reading = self._reading(words)
         if reading is None:
             return "invented fact"
-        quantity, sign, left, right = reading
+        quantity, right_sign, left, right = reading
         self.stated[quantity] = c
-        if parsed["sign"] != sign or a not in left or b not in right:
+        if sign != right_sign or a not in left or b not in right:
             return "wrong operand"
         return "" if ARITHMETIC[sign](a, b) == c else "wrong arithmetic"
+
+    def claims(self) -> Iterator[Claim]:
+        for fact in self.content.facts:
+            subject, amount = fact.subject, fact.amount
+            if fact.kind in RELATIONS:
+                relation = RELATIONS[fact.kind]
+                yield Claim(relation.statement(subject, amount, fact.reference), relation.sign, b=amount)
+            elif fact.kind == "off":
+                yield Claim(OFF.format(p=subject, n=amount), "-", b=amount)
+            elif fact.kind == "note":
+                yield Claim(CHANGE.format(p=subject, n=amount), "-", a=amount)
+            elif fact.kind == "buys":
+                for count, item in fact.basket:
+                    for n in (count,) if count else GUESSES:
+                        yield Claim(COST.format(p=subject, n=n, x=item), "*", a=n)
+                if len(fact.basket) > 1:
+                    goods_words = listing([item for _, item in fact.basket])
+                    yield Claim(TOGETHER.format(p=subject, g=goods_words), "+")
+        if self.content.asks == "difference":
+            dear, cheap = self.content.of
+            yield Claim(DIFFERENCE.format(A=one_first(dear), b=one(cheap)), "-")
+
+    def excuses(self) -> Iterator[str]:
+        yield from sorted(self.claimed)
+        amounts = sorted({fact.amount for fact in self.content.facts if fact.amount})
+        for kind, subject, names in self._tellable():
+            for v in sorted(self._values((kind, subject))):
+                for w in amounts:
+                    if v != w:
+                        yield CONTRADICTED[kind].format(v=v, w=w, **names)
 
     def _reading(self, words: str) -> Reading | None:
         """What a step says it works out; None if no fact reads like this."""
@@ -138,40 +157,45 @@ class Judge:
                 return ("difference", dear, cheap), "-", left, right
         return None
 
-    def _flaw(self, said: str) -> str:
+    def excuse(self, said: str) -> str:
         """Judge a step that says why there is no answer."""
         reason = self._missing(said)
         return self._clash(said) if reason is None else reason
 
     def _missing(self, said: str) -> str | None:
         """Judge a step that says what is not said; None if it is no such step."""
-        about = self.claims.get(said)
+        about = self.claimed.get(said)
         if about is None and not any(match_pattern(_by_word(p), said) for p in MISSING.values()):
             return None
         if about is None or about in self.needed:
-            self.outcome = UNKNOWN  # what nobody needs to know leaves the answer as it is
+            self.result = UNKNOWN  # what nobody needs to know leaves the answer as it is
         if about is None:
             return "invented fact"
         return "" if about in self.unsaid else "it is said"
 
+    def _tellable(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """What the question may tell outright, prices and sums, and how a contradiction names it."""
+        for item in sorted(self.content.items):
+            yield "price", item, {"A": one_first(item), "a": one(item)}
+        for person in sorted(self.content.people):
+            yield "pays", person, {"p": person}
+
     def _clash(self, said: str) -> str:
         """Judge a step that says what is told twice."""
-        subjects = [("price", item, {"A": one_first(item), "a": one(item)}) for item in self.content.items]
-        subjects += [("pays", person, {"p": person}) for person in self.content.people]
-        for kind, subject, names in subjects:
+        for kind, subject, names in self._tellable():
             match = match_pattern(CONTRADICTED[kind], said, **names)
             if match is None:
                 continue
-            self.outcome = CONTRADICTION
+            self.result = CONTRADICTION
             told = self.content.about(subject, "costs" if kind == "price" else "pays")
             second = {str(self.content.facts[k].amount) for k in told}
             first = {str(value) for value in self._values((kind, subject))}
             is_clash = match["v"] != match["w"] and match["v"] in first and match["w"] in second
             return "" if is_clash else "no contradiction"
         if any(match_pattern(_by_word(pattern), said) for pattern in CONTRADICTED.values()):
-            self.outcome = CONTRADICTION
+            self.result = CONTRADICTION
             return "no contradiction"
-        return "not a step"
+        return NOT_A_STEP
 
 
 def _claims(content: Content) -> dict[str, Quantity]:

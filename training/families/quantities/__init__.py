@@ -53,10 +53,14 @@ class Quantities:
             rng.shuffle(told)
         return write(rng, content, told, level=level, kind=kind, unseen_wording=unseen_wording)
 
+    def reader(self, problem: Problem) -> Judge:
+        """A judge that has read nothing yet."""
+        assert isinstance(problem.content, Content)
+        return Judge(problem.content, problem.answer)
+
     def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
         """Label every line against the facts and the chain's own earlier values."""
-        assert isinstance(problem.content, Content)
-        return Judge(problem.content, problem.answer).judge(lines)
+        return self.reader(problem).judge(lines)
 
 
 def write(
