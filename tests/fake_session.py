@@ -81,17 +81,34 @@ class FakeSession:
     n_embd = 8
 
     def __init__(
-        self, replies: Mapping[str, str], *, n_ctx: int = 512, interrupt: Interrupt | None = None
+        self,
+        replies: Mapping[str, str],
+        *,
+        n_ctx: int = 512,
+        max_sequences: int = 8,
+        interrupt: Interrupt | None = None,
     ) -> None:
         self.vocabulary = FakeVocabulary()
         self.n_ctx = n_ctx
+        self.max_sequences = max_sequences
+        self.decodes: list[list[int]] = []  # of every decode, how many tokens each feed had
         self.logits: FloatArray | None = None
         self._replies = [(q.encode(), [*a.encode(), END]) for q, a in replies.items()]
         self._live: list[FakeBranch] = []
         self._interrupt = interrupt or Interrupt()
 
+    @property
+    def free_branches(self) -> int:
+        return self.max_sequences - len(self._live)
+
+    @property
+    def free_tokens(self) -> int:
+        return max(0, self.n_ctx - sum(branch.length for branch in self._live))
+
     @contextmanager
     def branch(self) -> Iterator[FakeBranch]:
+        if not self.free_branches:
+            raise ResourceError("too many sequences at once")
         branch = FakeBranch()
         self._live.append(branch)
         try:
@@ -119,6 +136,7 @@ class FakeSession:
         self._check_feeds(feeds)
         if self._interrupt.requested:
             raise Interrupted
+        self.decodes.append([len(feed.token_ids) for feed in feeds])
         rows: list[tuple[int, int, FloatArray, FloatArray]] = []
         for index, feed in enumerate(feeds):
             for offset, token in enumerate(feed.token_ids):

@@ -76,10 +76,12 @@ def _start(parser: argparse.ArgumentParser) -> None:
 
 def _tokenizer(arguments: argparse.Namespace) -> None:
     from training.corpus import train_tokenizer
-    from training.curriculum import FULL
+    from training.curriculum import SERVED
 
     arguments.dir.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(FULL, seed=arguments.seed, vocab_size=arguments.vocab_size, documents=20_000)
+    tokenizer = train_tokenizer(
+        SERVED, seed=arguments.seed, vocab_size=arguments.vocab_size, documents=20_000
+    )
     tokenizer.save(str(arguments.dir / "tokenizer.json"))
     print(f"vocabulary {tokenizer.get_vocab_size()}")
 
@@ -191,18 +193,18 @@ def _base_session(folder: Path) -> Iterator[Session]:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from training.curriculum import FULL
+    from training.curriculum import SERVED
     from training.evaluate import evaluate
 
     with _base_session(arguments.dir) as session:
-        outcomes = evaluate(session, FULL[-1], count=arguments.count, seed=arguments.seed, rows=ROWS)
+        outcomes = evaluate(session, SERVED[-1], count=arguments.count, seed=arguments.seed, rows=ROWS)
     for group, right in outcomes.items():
         print(f"{group:<40} {sum(right) / len(right):6.3f}  of {len(right)}")
 
 
 def _traces(arguments: argparse.Namespace) -> None:
     from mch_runtime.options import SamplingOptions
-    from training.curriculum import FULL, phase_problems
+    from training.curriculum import SERVED, phase_problems
     from training.traces import record, sample
 
     held = arguments.problems // 4
@@ -220,7 +222,7 @@ def _traces(arguments: argparse.Namespace) -> None:
             sampling = SamplingOptions(
                 temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=arguments.seed + 1000
             )
-            stream = phase_problems(FULL[-1], seed=f"{arguments.seed}/traces", split_name=split)
+            stream = phase_problems(SERVED[-1], seed=f"{arguments.seed}/traces", split_name=split)
             traces = record(
                 sample(session, stream, count=count, chains=chains, sampling=sampling, rows=ROWS), out
             )
@@ -233,12 +235,12 @@ def _head(arguments: argparse.Namespace) -> None:
     from itertools import islice
 
     from mch_runtime.head.fit import FitConfig
-    from training.curriculum import FULL, phase_problems
+    from training.curriculum import SERVED, phase_problems
     from training.head import make_head
     from training.traces import load
 
     sets = [load(arguments.dir / f"traces-{name}.npz") for name in ("train", "held-out", "greedy")]
-    questions = phase_problems(FULL[-1], seed=f"{arguments.seed}/familiar", split_name="validation")
+    questions = phase_problems(SERVED[-1], seed=f"{arguments.seed}/familiar", split_name="validation")
     make_head(
         arguments.dir / "base-f32.gguf",
         *sets,

@@ -1,6 +1,6 @@
 """The stages that make sage-pico's weights, one after the other; each can be left out.
 
-``base`` and ``full`` teach the language, ``negatives`` to tell right steps from wrong ones,
+``base``, ``casual`` and ``full`` teach the language, ``negatives`` to tell right steps from wrong ones,
 ``reflection`` to take a wrong step back, ``preference`` (:mod:`training.preference`) to prefer its own
 right answers to its own wrong ones. A stage goes on from the weights of the latest stage before it, or of
 the one it is told to.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.curriculum import BASE, FULL, Phase
+from training.curriculum import BASE, FULL, SERVED, Phase
 from training.dialect import Mix
 
 
@@ -32,7 +32,8 @@ _MIX = Mix(forward=0.58, forced=0.06, inverse=0.28)
 
 STAGES: Mapping[str, Stage] = {
     "base": Stage(BASE, _MIX, tokens=18_000_000, peak_lr=3e-3, warmup=0.02, decay=0.0),
-    "full": Stage(FULL, _MIX, tokens=30_000_000, peak_lr=3e-3, warmup=0.01, decay=0.6),
+    "casual": Stage(SERVED, _MIX, tokens=5_500_000, peak_lr=3e-3, warmup=0.08, decay=0.0),
+    "full": Stage(FULL, _MIX, tokens=34_000_000, peak_lr=3e-3, warmup=0.01, decay=0.6),
     "negatives": Stage(
         FULL,
         Mix(forward=0.40, forced=0.04, inverse=0.20, check=0.32),

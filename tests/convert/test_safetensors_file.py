@@ -50,7 +50,7 @@ def test_bf16_is_the_upper_half_of_a_float32(value: float) -> None:
     assert np.array_equal(found, expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
     raw = bytearray(GOOD)

@@ -649,7 +649,7 @@ def test_accepts_headers_shaped_like_real_models(tmp_path: Path, name: str) -> N
 # Anything at all
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes(data: bytes) -> None:
     for source in (data, b"GGUF\3\0\0\0" + data):

@@ -156,7 +156,7 @@ def heads(draw: st.DrawFn) -> Head:
     return Head(spec, {name: np.ones(shape, np.float32) for name, shape in tensor_shapes(spec).items()})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(heads())
 def test_round_trip_of_any_head(head: Head) -> None:
     again = decode_head(encode_head(head))
@@ -308,7 +308,7 @@ def test_invalid_heads_are_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), st.booleans())
 def test_arbitrary_heads(data: bytes, prefix: bool) -> None:
     with pytest.raises(HeadError):
@@ -745,7 +745,7 @@ def test_other_bytes_are_a_warning_and_are_kept(model: Path, head: Head, tmp_pat
     assert found.warnings
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_damage_behind_the_base(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """A head, nothing, or a HeadError; and the base can always be had back where a head was."""

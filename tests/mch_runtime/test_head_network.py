@@ -24,7 +24,7 @@ def inputs(head: Head, length: int, seed: int = 1) -> tuple[np.ndarray, np.ndarr
     return rng.normal(size=(length, d)).astype(np.float32), rng.normal(size=(length, n)).astype(np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sets(st.integers(0, 20), min_size=1), st.sampled_from([(16, 2), (16, 4), (12, 1)]))
 def test_agrees_with_the_reference(ends: set[int], shape: tuple[int, int]) -> None:
     head = random_head(width=shape[0], head_count=shape[1])

@@ -17,7 +17,7 @@ from mch_runtime.head.spec import Head
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.session import FloatArray
 from mch_runtime.statistics import FeatureTrack, TokenStatistics
-from mch_runtime.strategies.chain import Chain
+from mch_runtime.chain import Chain
 from mch_runtime.strategies.fast import write_fast
 from sage_cli.assets import DEFAULT_MODEL
 

@@ -261,7 +261,7 @@ def test_a_contradiction_is_about_one_moment() -> None:
 PROBLEMS = tuple(some(2))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_text_can_be_judged(data: st.DataObject) -> None:
     problem = data.draw(st.sampled_from(PROBLEMS))

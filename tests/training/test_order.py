@@ -291,7 +291,7 @@ PROBLEMS = [one for kind in KINDS for steps in (1, 3) for one in some("standard"
 PIECES = st.sampled_from(["Ann", " > ", "and", ": ", ".", "Step 9: ", "Answer: ", "taller", "\\", "(", ""])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(PROBLEMS), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9), PIECES)))
 def test_any_text_can_be_judged(problem: Problem, edits: list[tuple[int, int, str]]) -> None:
     chain = problem.solution
