@@ -17,6 +17,7 @@ import llama_cpp.llama_cpp as native
 import numpy as np
 
 from benchmarks.record import print_table, write_record
+from mch_runtime.chain import Chain, start_chains, write_chains
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
 from mch_runtime.llama.context import LlamaSession, open_session, thread_count
@@ -24,7 +25,6 @@ from mch_runtime.llama.model import open_model
 from mch_runtime.loading import fit_head
 from mch_runtime.options import EngineOptions, SamplingOptions
 from mch_runtime.session import Interrupt
-from mch_runtime.strategies.chain import Chain, start_chains, write_chains
 from sage_cli import assets
 
 PROMPT = list(range(1, 33))

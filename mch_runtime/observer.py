@@ -25,6 +25,17 @@ class Observer(Protocol):
         ...
 
 
+Measurement = Literal["consistency", "steps", "premises", "faithfulness", "alternatives"]
+
+
+class ExplainObserver(Protocol):
+    """Listens to an explanation being made, under the same rules."""
+
+    def measuring(self, what: Measurement) -> None:
+        """A measurement is begun."""
+        ...
+
+
 class SilentObserver:
     """Ignores everything."""
 
@@ -35,4 +46,7 @@ class SilentObserver:
         """Ignored."""
 
     def step(self, step: Step) -> None:
+        """Ignored."""
+
+    def measuring(self, what: Measurement) -> None:
         """Ignored."""

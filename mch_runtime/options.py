@@ -69,15 +69,47 @@ class SamplingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AskOptions:
-    """One question. max_tokens None means until the context is full."""
+    """One question. max_tokens None means until the context is full.
+
+    keep: hold the answer in the cache until the next question, so that it can be explained without being read again.
+    """
 
     system: str = ""
     max_tokens: int | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    keep: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UsageError(f"--max-tokens {self.max_tokens} is out of range", hint="1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """What an explanation measures beyond steps, commitment and inverse consistency.
+
+    system: the system prompt that the chain was written under. control: consistency with a shuffled question too. attention:
+    look for premises by attention too, not by ablation alone. points and alternatives: most decision points, most
+    alternatives at each. budget: tokens that all alternatives together may be expected to write.
+    """
+
+    system: str = ""
+    monotonicity: bool = True
+    control: bool = True
+    premises: bool = True
+    attention: bool = True
+    alternatives: bool = True
+    faithfulness: bool = False
+    points: int = 3
+    alternatives_each: int = 3
+    budget: int = 4096
+
+    def __post_init__(self) -> None:
+        _within("points", self.points, 1, 100)
+        _within("alternatives_each", self.alternatives_each, 1, 20)
+        _within("budget", self.budget, 1, 1 << 24)
+        if self.faithfulness and not self.premises:
+            raise UsageError("faithfulness is measured of premises", hint="leave the premises in")
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

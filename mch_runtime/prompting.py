@@ -17,9 +17,11 @@ from itertools import accumulate
 from mch_runtime.session import Vocabulary
 from prompts.chat import render_prompt
 from prompts.dialects import Dialect
+from prompts.sandbox import TemplateRefusedError
 
 SENTINEL = "\ufdd0"  # a noncharacter: never part of real text
 OPENS, CLOSES = "\ufdd1", "\ufdd2"  # around the question while the template is rendered
+FIRST, SECOND = "\ufdd3", "\ufdd4"  # where the contents of a frame belong
 
 
 def defuse(text: str, specials: Sequence[str]) -> str:
@@ -79,14 +81,62 @@ def make_prompt(
     ]
     safe[-1]["content"] = _marked(safe[-1]["content"])
     marked = render_prompt(dialect, safe, bos_token=bos_token, eos_token=eos_token)
-    text = marked.replace(OPENS, "").replace(CLOSES, "")
+    text = _unmarked(marked)
+    token_ids = _tokens(vocabulary, text, bos_token)
+    opens = bool(dialect.opens) and text.rstrip().endswith(dialect.opens)
+    return Prompt(token_ids, opens, _span(vocabulary, token_ids, marked))
+
+
+class Frame:
+    """A conversation of two contents, rendered once and filled many times.
+
+    It ends with the last content: what a template puts behind it is left out.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, dialect: Dialect, messages: Sequence[Mapping[str, str]], **texts: str
+    ) -> None:
+        """messages: hold FIRST and SECOND, in this order, where the contents belong. texts: see make_prompt.
+
+        Raises ``prompts.sandbox.TemplateRefusedError`` if the template fails or does not show both.
+        """
+        rendered = render_prompt(dialect, messages, **texts)
+        before, first, rest = rendered.partition(FIRST)
+        between, second, _ = rest.partition(SECOND)
+        if not first or not second or SECOND in before:
+            raise TemplateRefusedError("the chat template does not show the messages as they are")
+        self._vocabulary = vocabulary
+        self._parts = (before, between)
+        self._bos_token = texts.get("bos_token", "")
+
+    def fill(self, first: str, second: str) -> Prompt:
+        """The prompt with these untrusted contents; its ``question`` is the second."""
+        before, between = self._parts
+        vocabulary = self._vocabulary
+        safe = [defuse(vocabulary.normalize(text), vocabulary.specials) for text in (first, second)]
+        marked = f"{before}{safe[0]}{between}{_marked(safe[1])}"
+        token_ids = _tokens(vocabulary, _unmarked(marked), self._bos_token)
+        return Prompt(token_ids, opens_reasoning=False, question=_span(vocabulary, token_ids, marked))
+
+
+def plain_tokens(vocabulary: Vocabulary, text: str) -> list[int]:
+    """Untrusted text as tokens, none of them a control token."""
+    safe = defuse(vocabulary.normalize(text), vocabulary.specials)
+    return [token_id for part in safe.split(SENTINEL) if part for token_id in vocabulary.tokenize(part)]
+
+
+def _unmarked(marked: str) -> str:
+    return marked.replace(OPENS, "").replace(CLOSES, "")
+
+
+def _tokens(vocabulary: Vocabulary, text: str, bos_token: str) -> list[int]:
+    """The tokens of a rendered prompt, cut at the sentinels."""
     add_bos = vocabulary.adds_bos and not (bos_token and text.startswith(bos_token))
     token_ids: list[int] = []
     for index, part in enumerate(text.split(SENTINEL)):
         if part or (index == 0 and add_bos):
             token_ids += vocabulary.tokenize(part, add_bos=add_bos and index == 0, parse_special=True)
-    opens = bool(dialect.opens) and text.rstrip().endswith(dialect.opens)
-    return Prompt(token_ids, opens, _span(vocabulary, token_ids, marked))
+    return token_ids
 
 
 def _marked(content: str) -> str:

@@ -127,6 +127,16 @@ class Session(Protocol):
     @property
     def n_embd(self) -> int: ...
 
+    @property
+    def free_branches(self) -> int:
+        """How many more branches can be made now."""
+        ...
+
+    @property
+    def free_tokens(self) -> int:
+        """For how many more tokens there is room at least: prefixes shared by live branches count twice."""
+        ...
+
     def branch(self) -> AbstractContextManager[Branch]:
         """A new, empty sequence."""
         ...

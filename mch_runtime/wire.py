@@ -56,7 +56,7 @@ class TraceWire(TypedDict):
 
 def to_wire(trace: Trace) -> TraceWire:
     """The trace as plain dicts, lists, numbers and strings."""
-    return cast(TraceWire, {"schema": SCHEMA} | _plain(dataclasses.asdict(trace)))
+    return cast(TraceWire, {"schema": SCHEMA} | plain(dataclasses.asdict(trace)))
 
 
 def from_wire(wire: Mapping[str, Any]) -> Trace:
@@ -83,9 +83,10 @@ def _step(wire: Mapping[str, Any]) -> Step:
     return Step(**{**wire, "tokens": (start, end), "evidence": tuple(wire["evidence"])})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Dicts, lists, numbers and strings alone; floats to six significant digits."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

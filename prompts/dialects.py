@@ -19,6 +19,9 @@ class Dialect:
     opens: text that begins the reasoning, "" if it begins at once; closes: text that ends it; what
     follows is the answer.
     trusted: the template is one of ours and may be rendered in this process.
+    answer_prefix and answer_end: what a model that was trained to answer early is shown to make it do so, and what
+    it writes behind the answer; "" for models that were not. inverse_role: the role whose message holds
+    reasoning that the model was trained to find the question of, "" if it was not.
     """
 
     name: str
@@ -26,6 +29,9 @@ class Dialect:
     opens: str = "<think>"
     closes: str = "</think>"
     trusted: bool = False
+    answer_prefix: str = ""
+    answer_end: str = ""
+    inverse_role: str = ""
 
     @property
     def sha256(self) -> str:
@@ -43,6 +49,9 @@ def shipped() -> dict[str, Dialect]:
             opens="",
             closes="Answer:",
             trusted=True,
+            answer_prefix="Answer:",
+            answer_end="<|end|>",
+            inverse_role="inverse",
         ),
         "chatml": Dialect("chatml", template_text("chatml"), trusted=True),
     }

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, Undefined
+from jinja2 import Template, TemplateError, Undefined
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -53,9 +53,8 @@ def render(
     """The prompt of ``messages`` up to where the assistant speaks. Raises TemplateRefusedError."""
     if len(template) > LARGEST_TEMPLATE:
         raise TemplateRefusedError(f"the chat template has {len(template):,} characters")
-    environment = _environment()
     try:
-        text = environment.from_string(template).render(
+        text = _compiled(template).render(
             messages=[dict(message) for message in messages],
             add_generation_prompt=True,
             bos_token=bos_token,
@@ -66,6 +65,11 @@ def render(
     if len(text) > LARGEST_TEXT:
         raise TemplateRefusedError("the chat template writes too much text")
     return text
+
+
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Template:
+    return _environment().from_string(template)
 
 
 def _environment() -> _Environment:

@@ -103,7 +103,7 @@ def ask(
         max_tokens=settings.pop("max_tokens", None),
         sampling=SamplingOptions(**settings),
     )
-    _check_threshold(fail_under, use_head=not no_head)
+    check_threshold(fail_under, use_head=not no_head)
     asked = _question(shell, question, use_stdin=not no_stdin)
     engine_options = EngineOptions(
         model=model_path(model, shell.environ),
@@ -166,7 +166,8 @@ def _unknown_option(name: str) -> UsageError:
     return UsageError(f"there is no option {one_line(name)}", hint=hint)
 
 
-def _check_threshold(fail_under: float | None, *, use_head: bool) -> None:
+def check_threshold(fail_under: float | None, *, use_head: bool) -> None:
+    """Raises UsageError if the threshold of --fail-under means nothing."""
     if fail_under is None:
         return
     if not 0 <= fail_under <= 1:

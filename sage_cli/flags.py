@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from sage_cli.console import ColorChoice
+from sage_cli.render.styles import Format, Style
 from sage_cli.shell import Shell
 
 _MODEL = "Model"
 _GENERATION = "Generation"
 _TRUST = "Confidence"
 _DISPLAY = "Output"
+_MEASURED = "What is measured"
 
 
 def _remember_color(ctx: typer.Context, value: ColorChoice) -> ColorChoice:
@@ -167,4 +169,83 @@ Color = Annotated[
 ]
 OutputFile = Annotated[
     Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write; never the input.")
+]
+OptionalOutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write to this file instead of standard output: whole or not at all, a batch line by line.",
+        rich_help_panel=_DISPLAY,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue the batch in -o FILE: records that are there are skipped.",
+        rich_help_panel=_DISPLAY,
+    ),
+]
+ExplanationFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="text, md, json or html. Default: text, and json for several records.",
+        rich_help_panel=_DISPLAY,
+    ),
+]
+ExplanationStyle = Annotated[
+    Style | None,
+    typer.Option(
+        "--style",
+        metavar="STYLE",
+        help="brief: a paragraph; steps; evidence: every number; questions: what a reader would ask. "
+        "Default: steps.",
+        rich_help_panel=_DISPLAY,
+    ),
+]
+NoPremises = Annotated[
+    bool, typer.Option("--no-premises", help="Not what each step rests on.", rich_help_panel=_MEASURED)
+]
+Alternatives = Annotated[
+    int,
+    typer.Option(
+        "--alternatives",
+        metavar="N",
+        min=1,
+        max=20,
+        help="Roads not taken to follow at each decision point. Default: 3.",
+        rich_help_panel=_MEASURED,
+    ),
+]
+NoAlternatives = Annotated[
+    bool, typer.Option("--no-alternatives", help="No roads not taken.", rich_help_panel=_MEASURED)
+]
+Faithfulness = Annotated[
+    bool,
+    typer.Option(
+        "--faithfulness",
+        help="Also whether the named premises carry the steps. Takes longer.",
+        rich_help_panel=_MEASURED,
+    ),
+]
+OfflineSelf = Annotated[
+    bool,
+    typer.Option(
+        "--offline-self",
+        help="Add the model's own words about the evidence, marked as generated.",
+        rich_help_panel=_MEASURED,
+    ),
+]
+FailUnderIcs = Annotated[
+    float | None,
+    typer.Option(
+        "--fail-under-ics",
+        metavar="S",
+        help="Exit with 4 if the inverse consistency is under S nats per token or not known.",
+        rich_help_panel=_TRUST,
+    ),
 ]

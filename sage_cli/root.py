@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mch_runtime.errors import UsageError
-from sage_cli import ask, files, heads, logs
+from sage_cli import ask, explain, files, heads, logs
 from sage_cli.commands import GenerateCommand, RootGroup, SageCommand
 from sage_cli.shell import Shell, shell_of
 
@@ -21,6 +21,7 @@ Ask a local language model, and see how far each step of its answer can be trust
   sage "Jane has 2 apples. Hugo has 3 more apples than Jane. How many has Hugo?"
   cat report.txt | sage "Summarise this in two sentences."
   sage ask "…" --fail-under 0.9 || echo "ask somebody else"
+  sage explain
 
 What is not a command is a question: sage "…" is sage ask "…". The answer goes to standard output;
 steps, confidence and everything else go to standard error.
@@ -80,6 +81,7 @@ def _root(
 
 
 app.command("ask", cls=GenerateCommand, epilog=ask.EPILOG)(ask.ask)
+app.command("explain", cls=SageCommand, epilog=explain.EPILOG)(explain.explain)
 app.command("convert", cls=SageCommand)(files.convert)
 app.command("quantize", cls=SageCommand)(files.quantize)
 app.add_typer(heads.app, name="head")

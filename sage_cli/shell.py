@@ -15,8 +15,10 @@ from sage_cli.render.safe import one_line
 from sage_cli.signals import Signals
 
 if TYPE_CHECKING:
-    from mch_runtime.observer import Observer
-    from mch_runtime.options import AskOptions, EngineOptions
+    from mch_runtime.explanation import Explanation
+    from mch_runtime.inverse.subject import Written
+    from mch_runtime.observer import ExplainObserver, Observer
+    from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions
     from mch_runtime.session import Interrupt
     from mch_runtime.trace import ModelInfo, Trace
 
@@ -31,6 +33,10 @@ class Asking(Protocol):
     def notices(self) -> tuple[str, ...]: ...
 
     def ask(self, question: str, options: AskOptions, *, observer: Observer) -> Trace: ...
+
+    def explain(
+        self, chain: Trace | Written, options: ExplainOptions, *, observer: ExplainObserver
+    ) -> Explanation: ...
 
 
 class OpenEngine(Protocol):

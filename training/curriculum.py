@@ -86,14 +86,25 @@ BASE = (
 )
 
 
-def _everything(kinds: Mapping[Kind, float]) -> tuple[Phase]:
-    """All but the lengths of ``test-length``, phrased by the book and casually."""
-    easy = Mixture(ALL_FAMILIES, steps=EASY_STEPS, kinds=kinds, casual=0.35)
-    standard = Mixture(ALL_FAMILIES, level="standard", steps=STANDARD_STEPS, kinds=kinds, casual=0.12)
-    return (Phase(1.0, ((0.35, easy), (0.65, standard))),)
+def _everything(
+    kinds: Mapping[Kind, float], *, easy: float = 0.35, steps: Mapping[int, float] = STANDARD_STEPS
+) -> tuple[Phase]:
+    """All but the lengths of ``test-length``, phrased by the book and casually.
+
+    easy: the share of that level; steps: of the other.
+    """
+    told_in_order = Mixture(ALL_FAMILIES, steps=EASY_STEPS, kinds=kinds, casual=0.35)
+    shuffled = Mixture(ALL_FAMILIES, level="standard", steps=steps, kinds=kinds, casual=0.12)
+    return (Phase(1.0, ((easy, told_in_order), (1 - easy, shuffled))),)
 
 
 # What the model is measured on, and its head is fitted on.
 SERVED = _everything(FLAWED)
 # Flaws are what is learned last: they are three times as frequent here as where the model is measured.
 FULL = _everything({"answerable": 0.62, "unanswerable": 0.23, "contradictory": 0.15})
+# Short and shuffled: whom a fact is about has to be looked up, its place tells nothing.
+LOOKUP = _everything(
+    {"answerable": 0.75, "unanswerable": 0.15, "contradictory": 0.10},
+    easy=0.25,
+    steps={1: 0.20, 2: 0.30, 3: 0.25, 4: 0.15, 5: 0.10},
+)

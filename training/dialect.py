@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from random import Random
 
 from mch_runtime.withdrawal import WITHDRAWAL
+from training.families.gists import gists
 from training.mistakes import hard_negatives
 from training.problems import ANSWER_PREFIX, Problem
 
@@ -30,6 +31,7 @@ ASSISTANT = "<|assistant|>"
 INVERSE = "<|inverse|>"
 SYSTEM = "<|system|>"
 CHECK = "Is the last step right?"
+RECALL = "What is told?"
 SPECIAL_TOKENS = (END, USER, ASSISTANT, INVERSE, SYSTEM)
 
 
@@ -42,9 +44,10 @@ class Mix:
     inverse: float = 0.35
     check: float = 0.0
     reflection: float = 0.0
+    recall: float = 0.0
 
     def __post_init__(self) -> None:
-        total = self.forward + self.forced + self.inverse + self.check + self.reflection
+        total = self.forward + self.forced + self.inverse + self.check + self.reflection + self.recall
         if total > 1 + 1e-9:
             raise ValueError(f"the shares of the examples add up to {total:.3f}, which is more than 1")
 
@@ -76,6 +79,9 @@ def example(problem: Problem, rng: Random, mix: Mix) -> Example:
     draw -= mix.check
     if draw < mix.reflection:
         return reflection(problem, rng)
+    draw -= mix.reflection
+    if draw < mix.recall:
+        return recall(problem, rng)
     return Example(USER, f"{problem.question}{ASSISTANT}")
 
 
@@ -87,6 +93,13 @@ def check(problem: Problem, rng: Random) -> Example:
     shown = f"{rng.choice(mistakes).line}\n" if mistakes else lines[index]
     context = f"{USER}{problem.question}{ASSISTANT}{''.join(lines[:index])}{shown}"
     return Example(f"{context}{USER}{CHECK}{ASSISTANT}", f"{'no' if mistakes else 'yes'}{END}")
+
+
+def recall(problem: Problem, rng: Random) -> Example:
+    """What the question tells, sentence by sentence, in another order."""
+    told = gists(problem)
+    context = f"{USER}{problem.question}{USER}{RECALL}{ASSISTANT}"
+    return Example(context, f"{' '.join(rng.sample(told, len(told)))}{END}")
 
 
 def reflection(problem: Problem, rng: Random) -> Example:

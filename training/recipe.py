@@ -1,6 +1,6 @@
 """The stages that make sage-pico's weights, one after the other; each can be left out.
 
-``base``, ``casual`` and ``full`` teach the language, ``negatives`` to tell right steps from wrong ones,
+``base`` to ``full`` teach the language, ``negatives`` to tell right steps from wrong ones,
 ``reflection`` to take a wrong step back, ``preference`` (:mod:`training.preference`) to prefer its own
 right answers to its own wrong ones. A stage goes on from the weights of the latest stage before it, or of
 the one it is told to.
@@ -9,10 +9,10 @@ the one it is told to.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from training.curriculum import BASE, FULL, SERVED, Phase
+from training.curriculum import BASE, FULL, LOOKUP, SERVED, Phase
 from training.dialect import Mix
 
 
@@ -29,11 +29,21 @@ class Stage:
 
 
 _MIX = Mix(forward=0.58, forced=0.06, inverse=0.28)
+_LOOKUP_MIX = Mix(forward=0.72, forced=0.05, inverse=0.13, recall=0.07)
 
 STAGES: Mapping[str, Stage] = {
     "base": Stage(BASE, _MIX, tokens=18_000_000, peak_lr=3e-3, warmup=0.02, decay=0.0),
     "casual": Stage(SERVED, _MIX, tokens=5_500_000, peak_lr=3e-3, warmup=0.08, decay=0.0),
-    "full": Stage(FULL, _MIX, tokens=34_000_000, peak_lr=3e-3, warmup=0.01, decay=0.6),
+    "flaws": Stage(FULL, _MIX, tokens=6_000_000, peak_lr=3e-3, warmup=0.05, decay=0.0),
+    "lookup": Stage(LOOKUP, _LOOKUP_MIX, tokens=9_500_000, peak_lr=2.5e-3, warmup=0.05, decay=0.0),
+    "full": Stage(
+        (replace(LOOKUP[0], share=0.4), replace(FULL[0], share=0.6)),
+        Mix(forward=0.60, forced=0.04, inverse=0.13, recall=0.18),
+        tokens=60_000_000,
+        peak_lr=2.5e-3,
+        warmup=0.01,
+        decay=0.6,
+    ),
     "negatives": Stage(
         FULL,
         Mix(forward=0.40, forced=0.04, inverse=0.20, check=0.32),

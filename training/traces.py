@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mch_runtime.chain import Chain, start_chains, write_chains
 from mch_runtime.head.fit import TraceSet
 from mch_runtime.options import SamplingOptions
 from mch_runtime.prompting import make_prompt
 from mch_runtime.session import FloatArray, Session
 from mch_runtime.statistics import FEATURE_NAMES, FeatureTrack, TokenStatistics
-from mch_runtime.chain import Chain, start_chains, write_chains
 from prompts.dialects import shipped
 from training.families import FAMILIES
 from training.problems import ChainLabels, Problem

@@ -43,6 +43,11 @@ class HeadWitness:
         self.seconds += perf_counter() - began
         return dict(self._channels) if self._calibrated() else None
 
+    @property
+    def channels(self) -> dict[str, float]:
+        """The channels at the last step's end, calibrated or not; empty before the first."""
+        return dict(self._channels)
+
     def answer_confidence(self, mode: str) -> float | None:
         """P(the answer is right) by the mode's calibrator, else by the ``answer`` channel itself.
 

@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,29 @@ def _printable(raw: bytes) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+class _Tensor(ctypes.Structure):
+    """``ggml_tensor`` as this release lays it out."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("buffer", ctypes.c_void_p),
+        ("ne", ctypes.c_int64 * 4),
+        ("nb", ctypes.c_size_t * 4),
+        ("op", ctypes.c_int),
+        ("op_params", ctypes.c_int32 * 16),
+        ("flags", ctypes.c_int32),
+        ("src", ctypes.c_void_p * 10),
+        ("view_src", ctypes.c_void_p),
+        ("view_offs", ctypes.c_size_t),
+        ("data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 64),
+        ("extra", ctypes.c_void_p),
+        ("padding", ctypes.c_char * 8),
+    )
+
+
+_OBJECT_SIZE = 32  # of ``ggml_object``, which ggml_tensor_overhead() counts too
+
 _LOG_CALLBACK = C.llama_log_callback(_keep_log)
 _ABORT_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_die)
 
@@ -69,6 +92,14 @@ def _start() -> None:
             f"llama-cpp-python {VERSION} is installed, sage was written for {WRITTEN_FOR}",
             hint=f"pip install llama-cpp-python=={WRITTEN_FOR}",
         )
+    C._lib.ggml_tensor_overhead.restype = ctypes.c_size_t
+    if C._lib.ggml_tensor_overhead() != _OBJECT_SIZE + ctypes.sizeof(_Tensor):
+        raise NativeError(
+            "this build of llama.cpp lays its tensors out in another way",
+            hint=f"pip install --force-reinstall llama-cpp-python=={WRITTEN_FOR}",
+        )
+    C._lib.ggml_backend_tensor_get.restype = None
+    C._lib.ggml_backend_tensor_get.argtypes = [ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_size_t] * 2
     C.llama_log_set(_LOG_CALLBACK, ctypes.c_void_p(0))
     # Through this library handle: a second CDLL would load a second copy of ggml.
     C._lib.ggml_set_abort_callback.restype = ctypes.c_void_p
@@ -178,6 +209,7 @@ class ContextHandle:
         flash_attention: bool,
         kv_f32: bool,
         interrupt: Interrupt,
+        tap: AttentionTap | None = None,
     ) -> None:
         params = C.llama_context_default_params()
         params.n_ctx = n_ctx
@@ -192,6 +224,8 @@ class ContextHandle:
         )
         params.type_k = params.type_v = C.GGML_TYPE_F32 if kv_f32 else C.GGML_TYPE_F16
         params.no_perf = True
+        if tap is not None:
+            params.cb_eval = tap.callback
         take_errors()
         pointer = C.llama_init_from_model(model.pointer, params)
         if not pointer:
@@ -200,6 +234,7 @@ class ContextHandle:
                 hint="try a smaller --ctx-size",
             )
         self.pointer = pointer
+        self._tap = tap
         self._memory = C.llama_get_memory(pointer)
         self._n_vocab = model.n_vocab
         self._n_embd = model.n_embd
@@ -220,13 +255,16 @@ class ContextHandle:
     def decode(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
         """Decode (token id, position, sequence id) rows; with outputs, every row has one.
 
-        Returns the number of rows. Raises ResourceError, Interrupted or NativeError.
+        Returns the number of rows. Raises ResourceError, Interrupted or NativeError, and what the
+        reader of a tap has raised.
         """
         count = self._batch.fill(rows, outputs=outputs)
         if outputs != self.outputs_all:
             C.llama_set_embeddings(self.pointer, outputs)
             self.outputs_all = outputs
         code = C.llama_decode(self.pointer, self._batch.native)
+        if self._tap is not None:
+            self._tap.raise_failure()
         if code == 0:
             return count
         if code == 1:
@@ -259,6 +297,53 @@ class ContextHandle:
     def remove(self, sequence_id: int, first: int) -> None:
         """Forget a sequence's tokens from position ``first`` on."""
         C.llama_memory_seq_rm(self._memory, sequence_id, first, -1)
+
+
+class AttentionTap:
+    """Shows the attention weights of a context without flash attention while it decodes.
+
+    ``read(layer, weights)`` gets (heads, queries, keys) float32 for every layer and physical batch; keys are
+    cells of the cache, those in use first. What ``read`` raises ends the decoding, and is raised again once
+    llama.cpp has returned.
+    """
+
+    def __init__(self, read: Callable[[int, NDArray[np.float32]], None]) -> None:
+        self._read = read
+        self._failure: BaseException | None = None
+        self.callback = C.ggml_backend_sched_eval_callback(self._on_tensor)
+
+    def raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _on_tensor(self, address: int, ask: bool, _user_data: object) -> bool:  # noqa: FBT001
+        """Asked, whether the tensor is to be shown; shown, whether to go on."""
+        try:
+            name = ctypes.string_at(address + _Tensor.name.offset)
+            if not name.startswith(_ATTENTION):
+                return not ask
+            if not ask:
+                self._read(int(name[len(_ATTENTION) :]), _floats(address))
+        except BaseException as failure:  # noqa: BLE001 - an exception may not cross into C
+            self._failure = failure
+            return False
+        return True
+
+
+_ATTENTION = b"kq_soft_max-"  # and the layer's number
+
+
+def _floats(address: int) -> NDArray[np.float32]:
+    """A copy (heads, queries, keys) of a tensor, wherever it lives."""
+    tensor = _Tensor.from_address(address)
+    keys, queries, heads, streams = tensor.ne
+    contiguous = tuple(tensor.nb) == (4, 4 * keys, 4 * keys * queries, 4 * keys * queries * heads)
+    if tensor.type != C.GGML_TYPE_F32 or streams != 1 or not contiguous:
+        raise NativeError("llama.cpp lays attention weights out in a way that sage does not know")
+    weights = np.empty((heads, queries, keys), dtype=np.float32)
+    C._lib.ggml_backend_tensor_get(address, weights.ctypes.data, 0, weights.nbytes)
+    return weights
 
 
 class _Batch:

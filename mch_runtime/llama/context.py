@@ -57,6 +57,14 @@ class LlamaSession:
         self._live: set[LlamaBranch] = set()
         self._output_rows = max(1, min(N_BATCH, LOGITS_BYTES // (4 * self.vocabulary.size)))
 
+    @property
+    def free_branches(self) -> int:
+        return len(self._free)
+
+    @property
+    def free_tokens(self) -> int:
+        return max(0, self.n_ctx - sum(branch.length for branch in self._live))
+
     @contextmanager
     def branch(self) -> Iterator[LlamaBranch]:
         if not self._free:

@@ -25,6 +25,7 @@ class LlamaVocabulary:
     def __init__(self, handle: abi.ModelHandle, gguf: GgufFile) -> None:
         self._handle = handle
         self._gguf = gguf
+        self._pieces: dict[tuple[int, bool], bytes] = {}
         self.size = handle.n_vocab
         self.adds_bos = handle.adds_bos
 
@@ -60,7 +61,11 @@ class LlamaVocabulary:
         return self._handle.tokenize(raw, add_special=add_bos, parse_special=parse_special)
 
     def piece(self, token_id: int, *, special: bool = False) -> bytes:
-        return self._handle.piece(self._checked(token_id), special=special)
+        known = self._pieces.get((token_id, special))
+        if known is None:
+            known = self._handle.piece(self._checked(token_id), special=special)
+            self._pieces[token_id, special] = known
+        return known
 
     def is_end(self, token_id: int) -> bool:
         return self._handle.is_end(self._checked(token_id))

@@ -132,6 +132,17 @@ def test_a_released_sequence_is_clean_when_used_again(session: Session) -> None:
     assert same(first[2], again[2])
 
 
+def test_it_says_how_much_room_there_is(session: Session) -> None:
+    branches, tokens = session.free_branches, session.free_tokens
+    assert (tokens, branches > 2) == (session.n_ctx, True)
+    with session.branch() as branch:
+        outputs(session, Feed.last(branch, PROMPT))
+        with session.fork(branch, length=3):
+            assert session.free_branches == branches - 2
+            assert 0 <= session.free_tokens <= tokens - len(PROMPT)
+    assert (session.free_branches, session.free_tokens) == (branches, tokens)
+
+
 def test_greedy_takes_the_largest_logit(session: Session) -> None:
     with session.sampler(GREEDY, seed=0) as sampler, session.branch() as branch:
         pairs: list[tuple[int, int]] = []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mch_runtime.chain import Chain
 from mch_runtime.engine import Engine
 from mch_runtime.gguf_file import open_checked
 from mch_runtime.head.container import find_head
@@ -17,7 +19,6 @@ from mch_runtime.head.spec import Head
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.session import FloatArray
 from mch_runtime.statistics import FeatureTrack, TokenStatistics
-from mch_runtime.chain import Chain
 from mch_runtime.strategies.fast import write_fast
 from sage_cli.assets import DEFAULT_MODEL
 
@@ -105,9 +106,9 @@ def test_the_numpy_head_agrees_with_torch_on_real_traces(engine: Engine, questio
     network.load_state_dict(state)
     recorder = _Recorder(head)
     prompt = engine.session.vocabulary.tokenize(f"<|user|>{question}<|assistant|>", parse_special=True)
-    with engine.session.sampler(AskOptions().sampling, seed=0) as sampler:
+    with ExitStack() as stack, engine.session.sampler(AskOptions().sampling, seed=0) as sampler:
         chain = Chain(engine.session.vocabulary, sampler, max_tokens=200, witness=recorder)
-        write_fast(engine.session, prompt, chain)
+        write_fast(engine.session, stack, prompt, chain)
     with torch.no_grad():
         hidden = torch.from_numpy(np.stack(recorder.hidden))[None]
         features = torch.from_numpy(np.stack(recorder.features))[None]

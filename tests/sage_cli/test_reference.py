@@ -14,6 +14,7 @@ def test_every_command_is_on_the_page() -> None:
     for command in (
         "sage",
         "sage ask",
+        "sage explain",
         "sage convert",
         "sage quantize",
         "sage head attach",

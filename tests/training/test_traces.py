@@ -26,7 +26,7 @@ def some(count: int) -> list[Problem]:
 def sampled(chosen: list[Problem], *, chains: int = 1, temperature: float = 0.0) -> list[Sampled]:
     replies = {problem.question: problem.solution for problem in chosen}
     sampling = SamplingOptions(temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=1)
-    session = FakeSession(replies, n_ctx=4096)
+    session = FakeSession(replies, n_ctx=4096, max_sequences=64)
     return list(sample(session, iter(chosen), count=len(chosen), chains=chains, sampling=sampling, rows=4))
 
 
@@ -65,7 +65,7 @@ def test_features_are_found_by_name() -> None:
 
 
 def test_one_question_in_a_hundred_is_under_the_threshold() -> None:
-    chosen, session = some(200), FakeSession({}, n_ctx=16_384)
+    chosen, session = some(200), FakeSession({}, n_ctx=16_384, max_sequences=64)
     rule = familiarity_of(session, chosen)
     assert isinstance(rule, Familiarity)
     scores = list(question_scores(session, (p.question for p in chosen), window=rule.window))

@@ -34,7 +34,11 @@ class Witness(Protocol):
 
 
 class Chain:
-    """A chain being written on one branch. ``finish_reason`` is None while it goes on."""
+    """A chain being written on one branch. ``finish_reason`` is None while it goes on.
+
+    statistics: of every token, in the rows they came from. states: (d,) after the last prompt token and after every
+    token, if they are kept.
+    """
 
     def __init__(
         self,
@@ -44,42 +48,62 @@ class Chain:
         max_tokens: int,
         witness: Witness | None = None,
         delimiter: str = "\n",
+        keep_states: bool = False,
         on_text: Callable[[str], None] = lambda _text: None,
         on_step: Callable[[Step], None] = lambda _step: None,
     ) -> None:
         self.token_ids: list[int] = []
         self.text = ""
         self.steps: list[Step] = []
+        self.statistics: list[TokenStatistics] = []
+        self.states: list[FloatArray] = []
         self.finish_reason: FinishReason | None = None
         self._vocabulary = vocabulary
         self._sampler = sampler
         self._max_tokens = max_tokens
         self._witness = witness
         self._delimiter = delimiter
+        self._keep_states = keep_states
         self._on_text = on_text
         self._on_step = on_step
         self._decoder = TextDecoder()
-        self._statistics: list[TokenStatistics] = []
         self._step_start = 0  # first token of the step being written
         self._step_text = ""
 
     def advance(self, logits: FloatArray, hidden: FloatArray, row: int) -> None:
         """The last token has been read: logits (n_vocab,), hidden (d,), ``row`` for the sampler."""
-        if self._witness is not None:
-            self._witness.push(hidden, self._statistics[-1] if self._statistics else None)
-        if self.token_ids:
-            self._after_token()
+        self._has_read(hidden)
         if self.finish_reason is None:
-            self._draw(logits, row)
+            token_id = self._sampler.sample(row)
+            self._take(token_id, token_statistics(logits, token_id))
+
+    def replay(
+        self, token_ids: Sequence[int], statistics: Sequence[TokenStatistics], states: FloatArray
+    ) -> None:
+        """Begin with tokens that were chosen before instead of drawing them.
+
+        states: (at least n, d), after the last prompt token and after every token but the last, which the
+        chain's branch does not hold yet: :func:`write_chains` reads it.
+        """
+        for token_id, chosen, hidden in zip(token_ids, statistics, states, strict=False):
+            self._has_read(hidden)
+            self._take(token_id, chosen)
 
     def interrupt(self) -> None:
         """Keep what there is; the step under way has no confidence."""
         self._stop("interrupted")
         self._close_step(read=False, whole=False)
 
-    def _draw(self, logits: FloatArray, row: int) -> None:
-        token_id = self._sampler.sample(row)
-        self._statistics.append(token_statistics(logits, token_id))
+    def _has_read(self, hidden: FloatArray) -> None:
+        if self._keep_states:
+            self.states.append(hidden.copy())
+        if self._witness is not None:
+            self._witness.push(hidden, self.statistics[-1] if self.statistics else None)
+        if self.token_ids:
+            self._after_token()
+
+    def _take(self, token_id: int, statistics: TokenStatistics) -> None:
+        self.statistics.append(statistics)
         self.token_ids.append(token_id)
         self._say(self._decoder.feed(self._vocabulary.piece(token_id)))
 
@@ -113,7 +137,7 @@ class Chain:
         """
         if not self._step_text.strip():
             return
-        span = self._statistics[self._step_start :]
+        span = self.statistics[self._step_start :]
         logprobs = [s.logprob for s in span]
         verdict = self._witness.judge() if self._witness is not None and read else None
         step = Step(

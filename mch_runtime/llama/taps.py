@@ -1,0 +1,97 @@
+"""A second, scoped pass over a chain that shows its attention weights.
+
+llama.cpp has them only without flash attention, so the session's own context, which may use it, is left
+alone: a small context on the same model is made for one sequence and freed right after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mch_runtime.attention import AttentionBlock, AttentionReader
+from mch_runtime.errors import ResourceError
+from mch_runtime.llama import abi, memory
+from mch_runtime.llama.context import thread_count
+from mch_runtime.llama.model import LlamaModel
+from mch_runtime.options import EngineOptions
+from mch_runtime.session import Interrupt
+
+PIECE_BYTES = 64 << 20  # of one layer's weights for one batch; llama.cpp and we hold three of them at most
+MOST_ROWS = 512
+MOST_WEIGHTS = 1 << 33  # in all; copying them takes longer than reading the chain
+_CELLS = 256  # llama.cpp rounds the size of its cache up to this
+
+
+@dataclass(frozen=True)
+class LlamaAttention:
+    """See :class:`mch_runtime.attention.AttentionSource`."""
+
+    model: LlamaModel
+    options: EngineOptions
+    interrupt: Interrupt
+
+    def __call__(self, token_ids: Sequence[int], read: AttentionReader) -> None:
+        n_tokens, vocab = len(token_ids), self.model.vocabulary.size
+        if not token_ids:
+            return
+        if not 0 <= min(token_ids) <= max(token_ids) < vocab:
+            raise ValueError("a token id is outside the vocabulary")
+        rows = piece_rows(
+            n_tokens, heads=self._number("attention.head_count"), layers=self._number("block_count")
+        )
+        first = 0
+
+        def show(layer: int, weights: NDArray[np.float32]) -> None:
+            n = min(rows, n_tokens - first)
+            read(AttentionBlock(layer, first, weights[:, :n, : first + n]))
+
+        with self._context(n_tokens, rows, abi.AttentionTap(show)) as context:
+            while first < n_tokens:
+                part = token_ids[first : first + rows]
+                context.decode(((t, first + i, 0) for i, t in enumerate(part)), outputs=False)
+                first += len(part)
+
+    @contextmanager
+    def _context(self, n_tokens: int, rows: int, tap: abi.AttentionTap) -> Iterator[abi.ContextHandle]:
+        cells = -(-n_tokens // _CELLS) * _CELLS
+        piece = 4 * rows * cells * self._number("attention.head_count")
+        needed = memory.kv_bytes(self.model.gguf, n_ctx=cells, element_bytes=4) + 3 * piece
+        memory.require(needed, what=f"reading the attention of {n_tokens} tokens")
+        handle = abi.ContextHandle(
+            self.model.handle,
+            n_ctx=cells,
+            n_batch=rows,
+            n_seq_max=1,
+            threads=thread_count(self.model, self.options),
+            flash_attention=False,
+            kv_f32=True,
+            interrupt=self.interrupt,
+            tap=tap,
+        )
+        try:
+            yield handle
+        finally:
+            handle.close()
+
+    def _number(self, name: str) -> int:
+        """A hyper-parameter of the model, the largest where layers differ."""
+        metadata = self.model.gguf.metadata
+        value = metadata[f"{metadata['general.architecture']}.{name}"]
+        return max(int(item) for item in (value if isinstance(value, tuple) else (value,)))
+
+
+def piece_rows(n_tokens: int, *, heads: int, layers: int) -> int:
+    """How many tokens are read at once. Raises ResourceError for a chain that is too long to be read."""
+    total = heads * layers * n_tokens * n_tokens
+    if total > MOST_WEIGHTS:
+        raise ResourceError(
+            f"{n_tokens:,} tokens have {total / 1e9:.0f} thousand million attention weights",
+            hint="explain without attention, or a shorter chain",
+        )
+    cells = -(-n_tokens // _CELLS) * _CELLS
+    return max(1, min(n_tokens, MOST_ROWS, PIECE_BYTES // (4 * heads * cells)))
