@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import termios
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -41,9 +40,12 @@ def on_terminal(
     script: str = "pico",
     width: int = 80,
     stdout: int | None = None,
-    interrupt: float = 0.0,
+    interrupt_at: bytes | None = None,
 ) -> Seen:
-    """Run ``sage`` with the fake engine on a terminal; ``stdout`` may go elsewhere."""
+    """Run ``sage`` with the fake engine on a terminal; ``stdout`` may go elsewhere.
+
+    interrupt_at: Ctrl-C once the terminal shows this.
+    """
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     child = subprocess.Popen(
@@ -52,9 +54,6 @@ def on_terminal(
         stdin=follower, stdout=follower if stdout is None else stdout, stderr=follower,
     )  # fmt: skip
     os.close(follower)
-    if interrupt:
-        time.sleep(interrupt)
-        child.send_signal(signal.SIGINT)
     data = b""
     while True:
         try:
@@ -64,6 +63,9 @@ def on_terminal(
         if not chunk:
             break
         data += chunk
+        if interrupt_at is not None and interrupt_at in data:
+            interrupt_at = None
+            child.send_signal(signal.SIGINT)
     os.close(leader)
     return Seen(child.wait(timeout=20), data.decode())
 
@@ -215,7 +217,7 @@ def test_reading_a_long_question_is_told_and_gone(env: Env) -> None:
 
 
 def test_ctrl_c_keeps_the_line_and_ends_it(env: Env) -> None:
-    seen = on_terminal(env, "q", script="slow", interrupt=1.5)
+    seen = on_terminal(env, "q", script="slow", interrupt_at=b"so on")
     assert seen.code == 130
     assert "interrupted" in seen.lines[-1]
     assert "Traceback" not in seen.text
