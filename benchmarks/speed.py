@@ -3,6 +3,7 @@
 Each round decodes the same number of greedy tokens after the same prompt in three ways, in turn:
 llama-cpp-python's low-level API with nothing measured, sage without a head, sage with its head.
 Ratios are formed round by round, so that a machine whose speed drifts does not matter.
+``python -m benchmarks.speed explain`` measures explanations instead: ``benchmarks/explain_speed.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from time import perf_counter
 import llama_cpp.llama_cpp as native
 import numpy as np
 
+from benchmarks.explain_speed import measure_explaining
 from benchmarks.record import print_table, write_record
 from mch_runtime.chain import Chain, start_chains, write_chains
 from mch_runtime.head.spec import Head
@@ -33,12 +35,21 @@ PROMPT = list(range(1, 33))
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("decode", "explain"), default="decode")
     parser.add_argument("--model", type=Path, default=assets.DEFAULT_MODEL)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, help="default: what sage takes for the model")
     parser.add_argument("--variant", default="", help="what to call the record of another model")
     arguments = parser.parse_args()
+    if arguments.what == "explain":
+        measure_explaining(
+            arguments.model,
+            threads=arguments.threads,
+            rounds=arguments.rounds,
+            variant=arguments.variant,
+        )
+        return
     options = EngineOptions(model=arguments.model, ctx_size=1024, threads=arguments.threads)
     with open_model(options.model) as model, open_session(model, options, Interrupt()) as session:
         head = fit_head(model, session, options).head
