@@ -62,24 +62,21 @@ def report(found: Sequence[Turned]) -> Table:
     fixable = [one for one in found if one.any]
     groups = [one.group for one in fixable]
     rows, results = [], {}
+    reached: Estimate | None = None
     for k in WITHIN:
         figures = {
             "of_fixable": share([any(one.top[:k]) for one in fixable], groups),
             "of_wrong": share([any(one.top[:k]) for one in found], [one.group for one in found]),
             "likeliest_of_fixable": share([any(one.likeliest[:k]) for one in fixable], groups),
         }
+        reached = figures["of_fixable"]
         results[str(k)] = {key: recorded(value) for key, value in figures.items()}
         rows.append([str(k), *(shown(value) for value in figures.values())])
     could = ratio([one.any for one in found], [1] * len(found), [one.group for one in found])
-    reached = results[str(WITHIN[-1])]["of_fixable"]
     return Table(
         f"Right answers at the top decision point: {len(fixable)} fixable of {len(found)} wrong chains",
         ["alternatives", "of the fixable", "of all wrong ones", "likeliest tokens instead, of the fixable"],
         rows,
         {"wrong": len(found), "fixable": recorded(could), "within": results},
-        (
-            verdict(
-                "fixed", "fixable chains turned right within 3 alternatives", reached and Estimate(**reached)
-            ),
-        ),
+        (verdict("fixed", "fixable chains turned right within 3 alternatives", reached),),
     )

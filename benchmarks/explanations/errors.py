@@ -87,11 +87,13 @@ def report(chains: Sequence[Explained], validation: Sequence[Explained]) -> Tabl
         finders[name], thresholds[name] = baseline(of_step, validation)
         knowing[f"{name}, told that one is wrong"] = _told(of_step)
     rows, results = [], {}
+    estimates: dict[str, dict[str, Estimate | None]] = {}
     for name, find in (finders | knowing).items():
         figures = _figures(find, wrong, clean if name in finders else [])
+        estimates[name] = figures
         results[name] = {key: recorded(value) for key, value in figures.items()}
         rows.append([name, *(shown(value) for value in figures.values())])
-    found, alarm = (results[SHIPPED][key] for key in ("found", "false_alarm"))
+    found, alarm = (estimates[SHIPPED][key] for key in ("found", "false_alarm"))
     return Table(
         f"First wrong step of {len(wrong)} chains with an error; false alarms on {len(clean)} clean ones",
         ["method", "found", "found, greedy", "noticed", *ALL_FAMILIES, "false alarm", "false alarm, greedy"],
@@ -105,8 +107,8 @@ def report(chains: Sequence[Explained], validation: Sequence[Explained]) -> Tabl
             "missed_reasons": missed_reasons(wrong),
         },
         (
-            verdict("found", "first wrong step found", found and Estimate(**found)),
-            verdict("false alarm", "false alarm on clean chains", alarm and Estimate(**alarm)),
+            verdict("found", "first wrong step found", found),
+            verdict("false alarm", "false alarm on clean chains", alarm),
         ),
     )
 

@@ -58,7 +58,9 @@ def share(hits: Sequence[bool], groups: Sequence[int]) -> Estimate | None:
 def _sums(values: ArrayLike, groups: Sequence[int]) -> Array:
     """A sum for each group."""
     _, inverse = np.unique(np.asarray(groups, dtype=np.int64), return_inverse=True)
-    return np.bincount(inverse, weights=np.asarray(values, dtype=np.float64))
+    sums = np.zeros(int(inverse.max(initial=-1)) + 1)
+    np.add.at(sums, inverse, np.asarray(values, dtype=np.float64))
+    return sums
 
 
 def shown(estimate: Estimate | None) -> str:
@@ -76,5 +78,6 @@ def verdict(goal: str, what: str, estimate: Estimate | None) -> str:
     if estimate is None:
         return f"{what}: nothing to measure it on"
     target = GOALS[goal]
+    value = round(estimate.value, 3)
     unit = " %" if target.scale == 100 else ""
-    return f"{what}: {target.scale * estimate.value:.3g}{unit} (goal {target}{unit}): {target.verdict(estimate.value)}"
+    return f"{what}: {target.scale * value:.3g}{unit} (goal {target}{unit}): {target.verdict(value)}"

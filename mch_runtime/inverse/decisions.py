@@ -2,7 +2,7 @@
 
 A decision point is a token beside which another one of probability >= 0.05 makes the step say something else, and
 where the answer at the end of that road is another, or the chain's commitment to its answer moved in that
-step. Roads are compared by the energy of ``docs/head-format.md``, section 4.
+step. Roads are compared by the energy of ``docs/explanations.md``.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _text(session: Session, token_id: int) -> str:
 def why_not(other: Outcome, own: Outcome) -> str:
     """One sentence about a road that was not taken, made of the two outcomes and nothing else."""
     pairs = [
-        ("P(right)", other.confidence, own.confidence, ".2f"),
+        ("P(right)", _uncertain(other.confidence), _uncertain(own.confidence), ".2f"),
         ("inverse consistency", other.ics, own.ics, ".3f"),
         ("energy", other.energy, own.energy, ".3f"),
     ]
@@ -246,6 +246,11 @@ def why_not(other: Outcome, own: Outcome) -> str:
             else "it is the worse road by energy"
         )
     return "; ".join(part for part in (_leads(other.answer, own.answer), verdict, numbers) if part) + "."
+
+
+def _uncertain(confidence: float | None) -> float | None:
+    """As it is shown everywhere: none that is measured is certainty."""
+    return None if confidence is None else max(0.01, min(0.99, confidence))
 
 
 def _leads(answer: str | None, own: str | None) -> str:

@@ -90,7 +90,8 @@ def owners(topics: tuple[str, ...], *, every: bool = False) -> list[Owner]:
 
 
 def sentence_name(index: int) -> str:
-    return f"sentence {index + 1}"
+    """As renderers number the sentences of the question."""
+    return f"Q{index + 1}"
 
 
 def step_name(index: int) -> str:

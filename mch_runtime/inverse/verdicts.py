@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mch_runtime.explanation import Premise
 from mch_runtime.inverse.backcheck import BackCheck, Finding
+from mch_runtime.inverse.ledger import sentence_name
 from mch_runtime.stated_answer import stated_answer, states_answer
 from mch_runtime.trace import Verdict
 from mch_runtime.withdrawal import is_withdrawal, withdraws
@@ -123,5 +124,5 @@ def _rests_on(index: int, premises: Sequence[Premise] | None) -> tuple[str, ...]
     if not weighed:
         return ()
     top = max(weighed, key=lambda one: one.ablation or 0.0)
-    where = "sentence" if top.source == "question" else "step"
-    return (f"rests on {where} {top.index + 1}: {top.ablation:.2f} nats per token without it",)
+    where = sentence_name(top.index) if top.source == "question" else f"step {top.index + 1}"
+    return (f"rests on {where}: {top.ablation:.2f} nats per token without it",)

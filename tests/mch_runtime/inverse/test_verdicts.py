@@ -36,7 +36,7 @@ def verdict(*steps: str) -> Judgement:
 def test_a_right_chain_is_valid() -> None:
     judged = judge_steps(RIGHT, question=QUESTION)
     assert [one for one, _ in judged] == ["valid"] * 3
-    assert judged[0][1] == ("4 * 3 = 12 holds", "4 is from sentence 1")
+    assert judged[0][1] == ("4 * 3 = 12 holds", "4 is from Q1")
     assert first_wrong(judged) is None
 
 
@@ -45,8 +45,8 @@ def test_a_right_chain_is_valid() -> None:
     [
         ("Step 1: Ben has 3 times as many pens as Anna: 4 * 3 = 13.", "wrong_arithmetic", "left side is 12"),
         ("Step 1: Ben has 3 times as many pens as Anna: 5 * 3 = 15.", "contradicts", "uses 5"),
-        ("Step 1: Ben has 4 times as many pens as Anna: 4 * 4 = 16.", "contradicts", "sentence 2 says 3"),
-        ("Step 1: Ben has 3 more pens than Anna: 4 + 3 = 7.", "contradicts", "sentence 2"),
+        ("Step 1: Ben has 4 times as many pens as Anna: 4 * 4 = 16.", "contradicts", "Q2 says 3"),
+        ("Step 1: Ben has 3 more pens than Anna: 4 + 3 = 7.", "contradicts", "Q2"),
         ("Step 1: Anna has 3 times as many pens as Ben: 4 * 3 = 12.", "contradicts", "for each other"),
         ("Step 1: Carl has 3 times as many pens as Anna: 4 * 3 = 12.", "unsupported", "Carl and Anna"),
         ("So 4 * 9 = 36.", "unsupported", "no fact or earlier step names 9"),
@@ -94,7 +94,7 @@ def test_the_head_decides_what_the_text_leaves_open() -> None:
 def test_a_measured_premise_is_named() -> None:
     premise = Premise(step=0, source="question", index=1, span=(17, 54), text=QUESTION[1], ablation=0.75)
     judged = judge_steps(RIGHT, question=QUESTION, premises=[premise])
-    assert judged[0][1][-1] == "rests on sentence 2: 0.75 nats per token without it"
+    assert judged[0][1][-1] == "rests on Q2: 0.75 nats per token without it"
 
 
 def test_order() -> None:
