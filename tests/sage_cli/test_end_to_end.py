@@ -298,5 +298,6 @@ def test_ctrl_c_on_a_file_that_was_never_seen_blames_nobody(seconds: float, env:
     time.sleep(seconds)
     os.killpg(child.pid, signal.SIGINT)
     _, err = child.communicate(timeout=20)
-    assert child.returncode == 130
+    # On a busy machine it comes before there is anybody to handle it; a shell says 130 of both.
+    assert child.returncode in (130, -signal.SIGINT)
     assert b"sage:" not in err
