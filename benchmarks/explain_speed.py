@@ -17,6 +17,7 @@ import llama_cpp.llama_cpp as native
 import numpy as np
 
 from benchmarks.evaluation import draw
+from benchmarks.native import fill
 from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.engine import Engine
 from mch_runtime.llama.context import LlamaSession
@@ -107,13 +108,7 @@ def prefill(session: LlamaSession, token_ids: Sequence[int]) -> None:
     try:
         for first in range(0, len(token_ids), size):
             part = token_ids[first : first + size]
-            batch.n_tokens = len(part)
-            for i, token_id in enumerate(part):
-                batch.token[i] = token_id
-                batch.pos[i] = first + i
-                batch.n_seq_id[i] = 1
-                batch.seq_id[i][0] = 0
-                batch.logits[i] = first + i == len(token_ids) - 1
+            fill(batch, part, first=first, output=first + size >= len(token_ids))
             assert native.llama_decode(context, batch) == 0
         native.llama_synchronize(context)
     finally:

@@ -18,6 +18,7 @@ import llama_cpp.llama_cpp as native
 import numpy as np
 
 from benchmarks.explain_speed import measure_explaining
+from benchmarks.native import fill
 from benchmarks.record import print_table, write_record
 from mch_runtime.chain import Chain, start_chains, write_chains
 from mch_runtime.head.spec import Head
@@ -98,25 +99,15 @@ def _bare(session: LlamaSession, tokens: int) -> None:
     sampler = native.llama_sampler_init_greedy()
     batch = native.llama_batch_init(len(PROMPT), 0, 1)
     try:
-        _fill(batch, PROMPT, 0)
+        fill(batch, PROMPT, first=0)
         for position in range(len(PROMPT), len(PROMPT) + tokens):
             assert native.llama_decode(context, batch) == 0
-            _fill(batch, [native.llama_sampler_sample(sampler, context, -1)], position)
+            fill(batch, [native.llama_sampler_sample(sampler, context, -1)], first=position)
     finally:
         native.llama_batch_free(batch)
         native.llama_sampler_free(sampler)
         native.llama_memory_seq_rm(memory, 0, 0, -1)
         native.llama_set_embeddings(context, session.handle.outputs_all)
-
-
-def _fill(batch: native.llama_batch, token_ids: list[int], first: int) -> None:
-    batch.n_tokens = len(token_ids)
-    for i, token_id in enumerate(token_ids):
-        batch.token[i] = token_id
-        batch.pos[i] = first + i
-        batch.n_seq_id[i] = 1
-        batch.seq_id[i][0] = 0
-        batch.logits[i] = i == len(token_ids) - 1
 
 
 def _sage(session: LlamaSession, head: Head | None, tokens: int) -> None:

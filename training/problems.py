@@ -116,7 +116,7 @@ class Family(Protocol):
 
     def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
         """Label every line of a chain, the answer line included."""
-        ...
+        return self.reader(problem).judge(lines)
 
 
 def split_of(problem: Problem) -> Split:

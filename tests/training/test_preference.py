@@ -13,19 +13,11 @@ pytest.importorskip("torch")
 
 import torch
 
+from tests.training.tiny import TINY
 from training.corpus import Corpus
 from training.model import ModelConfig, Qwen2
 from training.preference import PreferenceConfig, _log_probs, _plan, prefer
 
-TINY = ModelConfig(
-    vocab_size=40,
-    hidden_size=16,
-    intermediate_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    num_key_value_heads=1,
-    max_position_embeddings=64,
-)
 CONFIG = PreferenceConfig(lr=3e-3, pairs_per_step=8, epochs=6)
 
 

@@ -13,20 +13,12 @@ pytest.importorskip("torch")
 import torch
 from torch.nn import functional
 
+from tests.training.tiny import TINY
 from training import pretrain as module
 from training.corpus import Corpus
-from training.model import ModelConfig, Qwen2, rotate
+from training.model import Qwen2, rotate
 from training.pretrain import PretrainConfig, _backward, _train, batches, collate
 
-TINY = ModelConfig(
-    vocab_size=40,
-    hidden_size=16,
-    intermediate_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    num_key_value_heads=1,
-    max_position_embeddings=64,
-)
 CONFIG = PretrainConfig(batch_tokens=256, checkpoint_every=2, compiled=False)
 
 

@@ -12,7 +12,6 @@ both people matter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
 from training.families.changes.content import Content, Fact
@@ -21,12 +20,12 @@ from training.families.changes.solve import Solver
 from training.families.changes.story import answerable, beside, contradictory, unanswerable
 from training.families.changes.wording import WORDINGS
 from training.families.writing import wording
-from training.problems import ChainLabels, Kind, Level, Problem
+from training.problems import Family, Kind, Level, Problem
 
 CONTENTS = {"answerable": answerable, "unanswerable": unanswerable, "contradictory": contradictory}
 
 
-class Changes:
+class Changes(Family):
     """See the module."""
 
     name = "changes"
@@ -56,10 +55,6 @@ class Changes:
         """A judge that has read nothing yet."""
         assert isinstance(problem.content, Content)
         return Judge(problem.content, problem.answer)
-
-    def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
-        """Label every line against the facts and the chain's own earlier values."""
-        return self.reader(problem).judge(lines)
 
 
 def write(rng: Random, content: Content, *, level: Level, kind: Kind, unseen_wording: bool) -> Problem:

@@ -11,7 +11,6 @@ Every step but the last restates the fact that puts one more person into the row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
 from training.families.order.content import Content, Fact, draft
@@ -19,13 +18,13 @@ from training.families.order.judge import Judge
 from training.families.order.solve import Solver
 from training.families.order.wording import WORDINGS
 from training.families.writing import wording
-from training.problems import CONTRADICTION, UNKNOWN, ChainLabels, Kind, Level, Problem
+from training.problems import CONTRADICTION, UNKNOWN, Family, Kind, Level, Problem
 
 MOST_STEPS = 12
 ANSWERS: dict[str, Kind] = {UNKNOWN: "unanswerable", CONTRADICTION: "contradictory"}
 
 
-class Order:
+class Order(Family):
     """See the module."""
 
     name = "order"
@@ -53,10 +52,6 @@ class Order:
         """A judge that has read nothing yet."""
         assert isinstance(problem.content, Content)
         return Judge(problem.content, problem.answer)
-
-    def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
-        """Label every line against the facts and the rows that the chain itself has stated."""
-        return self.reader(problem).judge(lines)
 
 
 def write(rng: Random, content: Content, *, level: Level, unseen_wording: bool) -> Problem:

@@ -11,7 +11,6 @@ Prices may be told by relations ("A cup costs twice as much as a pen"), and a di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
 from training.families.prices.content import Content, Fact
@@ -20,13 +19,13 @@ from training.families.prices.solve import Solver
 from training.families.prices.vary import arranged, draw
 from training.families.prices.wording import WORDINGS, listing, one, one_first
 from training.families.writing import FRACTIONS, times_in_words, wording
-from training.problems import CONTRADICTION, UNKNOWN, ChainLabels, Kind, Level, Problem
+from training.problems import CONTRADICTION, UNKNOWN, Family, Kind, Level, Problem
 
 LONGEST = 7
 NO_ANSWER = {"unanswerable": UNKNOWN, "contradictory": CONTRADICTION}
 
 
-class Prices:
+class Prices(Family):
     """See the module."""
 
     name = "prices"
@@ -60,10 +59,6 @@ class Prices:
         """A judge that has read nothing yet."""
         assert isinstance(problem.content, Content)
         return Judge(problem.content, problem.answer)
-
-    def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
-        """Label every line against the facts and the chain's own earlier values."""
-        return self.reader(problem).judge(lines)
 
 
 def _ends(content: Content, kind: Kind, steps: int) -> bool:

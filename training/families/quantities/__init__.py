@@ -25,12 +25,12 @@ from training.families.quantities.judge import Judge
 from training.families.quantities.solve import Solver
 from training.families.quantities.wording import WORDINGS
 from training.families.writing import FRACTIONS, times_in_words, wording
-from training.problems import ChainLabels, Kind, Level, Problem
+from training.problems import Family, Kind, Level, Problem
 
 CONTENTS = {"answerable": answerable, "unanswerable": unanswerable, "contradictory": contradictory}
 
 
-class Quantities:
+class Quantities(Family):
     """See the module."""
 
     name = "quantities"
@@ -57,10 +57,6 @@ class Quantities:
         """A judge that has read nothing yet."""
         assert isinstance(problem.content, Content)
         return Judge(problem.content, problem.answer)
-
-    def judge(self, problem: Problem, lines: Sequence[str]) -> ChainLabels:
-        """Label every line against the facts and the chain's own earlier values."""
-        return self.reader(problem).judge(lines)
 
 
 def write(
