@@ -37,9 +37,9 @@ STAGES: Mapping[str, Stage] = {
     "flaws": Stage(FULL, _MIX, tokens=6_000_000, peak_lr=3e-3, warmup=0.05, decay=0.0),
     "lookup": Stage(LOOKUP, _LOOKUP_MIX, tokens=9_500_000, peak_lr=2.5e-3, warmup=0.05, decay=0.0),
     "full": Stage(
-        (replace(LOOKUP[0], share=0.4), replace(FULL[0], share=0.6)),
+        (replace(LOOKUP[0], share=0.5), replace(FULL[0], share=0.5)),
         Mix(forward=0.60, forced=0.04, inverse=0.13, recall=0.18),
-        tokens=60_000_000,
+        tokens=48_000_000,
         peak_lr=2.5e-3,
         warmup=0.01,
         decay=0.6,
