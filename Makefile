@@ -7,7 +7,7 @@ TORCH := torch==2.13.0
 TRANSFORMERS := transformers==5.23.0
 QUESTION := Ben has 4 apples. Anna has three times as many apples as Ben. Tom has 5 more apples than Anna. How many apples does Tom have?
 
-.PHONY: demo test lint bench bench-training cli clean
+.PHONY: demo test lint bench bench-training cli man clean
 
 demo: $(VENV)/installed
 	@$(BIN)/sage "$(QUESTION)"
@@ -30,6 +30,14 @@ bench: $(VENV)/tested
 bench-training: $(VENV)/tested
 	$(BIN)/python -m benchmarks.decontamination build/pico/corpus-*.npz --tokenizer build/pico/tokenizer.json
 	$(BIN)/python -m benchmarks.quantization --base build/pico/base-f32.gguf
+
+# The pages that are printed from the commands; tests keep them as they are.
+cli: $(VENV)/developed
+	$(BIN)/python -m sage_cli.reference > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
+
+man: $(VENV)/developed
+	$(BIN)/python -m sage_cli.manpages docs/man
 
 clean:
 	rm -rf $(VENV) build dist

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.evaluation import SETS
-from benchmarks.metrics import Array
 from benchmarks.pico import chains_of
+from mch_runtime.evaluation.metrics import Array
 from mch_runtime.head.fit import CHANNELS, FitConfig, TraceSet, fit, import_torch, platt
 from mch_runtime.head.spec import Head
 from mch_runtime.session import Session

@@ -19,8 +19,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.evaluation import DEFAULT_SEED, NEWCOMERS, SETS, draw_all, newcomers
-from benchmarks.metrics import wilson
 from benchmarks.record import RECORDS, print_table, write_record
+from mch_runtime.evaluation.metrics import wilson
 from training.corpus import Corpus
 from training.overlap import corpus_questions, short_hash, structure, words
 

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from benchmarks.metrics import Array, Estimate, bootstrap
+from mch_runtime.evaluation.metrics import Array, Estimate, bootstrap
 from mch_runtime.prompting import make_prompt
 from mch_runtime.session import Block, Feed, Session
 from prompts.dialects import shipped
+from quant.divergence import divergences, log_softmax
 from training.traces import Sampled
 
 TEXTS_AT_ONCE = 16
@@ -39,7 +40,7 @@ def log_distributions(session: Session, texts: Sequence[tuple[list[int], list[in
 
         def read(block: Block, rows: list[list[np.ndarray]] = rows) -> None:
             for feed, logits in zip(block.feeds, block.logits, strict=True):
-                rows[feed].append(_log_softmax(logits))
+                rows[feed].append(log_softmax(logits).astype(np.float32))
 
         with ExitStack() as stack:
             feeds = [
@@ -51,17 +52,12 @@ def log_distributions(session: Session, texts: Sequence[tuple[list[int], list[in
     return found
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - float(logits.max())
-    return np.asarray(shifted - np.log(np.exp(shifted).sum()), dtype=np.float32)
-
-
 def divergence(
     reference: Sequence[np.ndarray], other: Sequence[np.ndarray], *, rng: np.random.Generator
 ) -> Estimate:
     """Mean KL divergence, nats per token, of ``other`` from ``reference``; the interval is over texts."""
     pairs = list(zip(reference, other, strict=True))
-    per_text: list[Array] = [np.sum(np.exp(p) * (p - q), axis=1).astype(np.float64) for p, q in pairs]
+    per_text: list[Array] = [divergences(p.astype(np.float64), q.astype(np.float64)) for p, q in pairs]
     tokens: Array = np.concatenate(per_text)
     texts = np.repeat(np.arange(len(per_text)), [len(values) for values in per_text])
     return bootstrap(lambda i: float(tokens[i].mean()), texts, rng=rng)

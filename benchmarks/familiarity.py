@@ -12,10 +12,10 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.evaluation import DEFAULT_SEED, draw
-from benchmarks.metrics import wilson
 from benchmarks.pico import shipped_model
 from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.errors import UsageError
+from mch_runtime.evaluation.metrics import wilson
 from training.families.writing import NAMES
 from training.head import question_scores
 

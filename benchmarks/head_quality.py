@@ -17,10 +17,10 @@ import numpy as np
 from benchmarks.baselines import Baselines, fit_baselines
 from benchmarks.evaluation import DEFAULT_SEED, draw
 from benchmarks.head_scores import HEAD, LOGPROB_MEAN, LOGPROB_MIN, Scored, score_chains
-from benchmarks.metrics import Array, auroc, auroc_within, brier, ece, ece_floor, plain
 from benchmarks.pico import chains_of, shipped_model
-from benchmarks.ranking import Ranking, rank, rank_within
 from benchmarks.record import RECORDS, print_table, write_record
+from mch_runtime.evaluation.metrics import Array, auroc, auroc_within, brier, ece, ece_floor, plain
+from mch_runtime.evaluation.ranking import Ranking, rank, rank_within
 from mch_runtime.head.fit import CHANNELS
 
 RIVALS = (LOGPROB_MEAN, LOGPROB_MIN)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.baselines import Baselines
 from benchmarks.greedy import logprob_mean
-from benchmarks.metrics import Array
+from mch_runtime.evaluation.metrics import Array
 from mch_runtime.head.fit import CHANNELS
 from mch_runtime.head.network import HeadRun, step_logits
 from mch_runtime.head.spec import Head

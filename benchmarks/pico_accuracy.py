@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.evaluation import DEFAULT_SEED, NEWCOMERS, SETS, Said, draw_all, newcomers
 from benchmarks.greedy import Answered, SimplyAnswered, ask_all, ask_newcomers, groups
-from benchmarks.metrics import Estimate, brier, ece, ece_floor, plain, ranking, wilson
 from benchmarks.record import RECORDS, print_table, write_record
 from benchmarks.targets import TARGETS
 from mch_runtime.engine import Engine
+from mch_runtime.evaluation.metrics import Estimate, brier, ece, ece_floor, plain, ranking, wilson
 from mch_runtime.options import EngineOptions
 from sage_cli import assets
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks.divergence import divergence, log_distributions, solution_texts
 from benchmarks.evaluation import DEFAULT_SEED, draw, draw_all
-from benchmarks.metrics import Estimate, ece, ece_floor, paired_difference, ranking, wilson
 from benchmarks.pico import Scores, chains_of, score, shipped_model
 from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.errors import HeadError
+from mch_runtime.evaluation.metrics import Estimate, ece, ece_floor, paired_difference, ranking, wilson
 from mch_runtime.file_types import file_type_name
 from mch_runtime.files import read_regular_file
 from mch_runtime.gguf_file import open_checked

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.evaluation import DEFAULT_SEED, SETS, draw_all
 from benchmarks.greedy import logprob_mean
-from benchmarks.metrics import Estimate, paired_difference, ranking, wilson
 from benchmarks.pico import bare_model, chains_of
 from benchmarks.record import RECORDS, print_table, write_record
+from mch_runtime.evaluation.metrics import Estimate, paired_difference, ranking, wilson
 from mch_runtime.session import Session
 from mch_runtime.withdrawal import is_withdrawal
 from training.problems import Problem

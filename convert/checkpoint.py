@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convert.json_file import read_json
-from convert.safetensors_file import StoredTensor, as_float32, read_header
+from convert.safetensors_file import StoredTensor, as_stored, read_header
 from mch_runtime.errors import DataError, MissingInputError, UsageError, file_error
 
 SINGLE = "model.safetensors"
@@ -64,15 +64,12 @@ class Checkpoint:
         """The files that hold the tensors."""
         return tuple(self.folder / shard for shard in self._files)
 
-    def blocks(self, tensor: StoredTensor, *, elements: int) -> Iterator[NDArray[np.float32]]:
-        """The tensor's values as float32, flat, in order, ``elements`` at a time."""
+    def read(self, tensor: StoredTensor, begin: int, count: int) -> NDArray[Any]:
+        """``count`` values from the ``begin``th on, flat, in their stored type; from any thread."""
         item = tensor.item_bytes
-        end = tensor.offset + tensor.nbytes
-        for begin in range(tensor.offset, end, elements * item):
-            length = min(elements * item, end - begin)
-            yield as_float32(self._read(tensor, begin, length), tensor.dtype)
+        return as_stored(self._bytes(tensor, tensor.offset + begin * item, count * item), tensor.dtype)
 
-    def _read(self, tensor: StoredTensor, begin: int, length: int) -> bytearray:
+    def _bytes(self, tensor: StoredTensor, begin: int, length: int) -> bytearray:
         raw = bytearray(length)
         done = 0
         try:

@@ -26,14 +26,19 @@ class JsonObject:
             raise self.error(key, f"an integer from {low} to {high}")
         return value
 
-    def number(self, key: str, *, high: float, default: float | None = None) -> float:
-        """A number above zero, up to ``high``."""
+    def number(
+        self, key: str, *, high: float, low: float | None = None, default: float | None = None
+    ) -> float:
+        """A number up to ``high``: from ``low`` on, or above zero."""
         value = self.values.get(key)
         if value is None and default is not None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high:
-            raise self.error(key, f"a number above 0, up to {high:g}")  # NaN fails the comparison
-        return float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            enough = value > 0 if low is None else value >= low
+            if enough and value <= high:  # NaN is neither
+                return float(value)
+        start = "above 0" if low is None else f"from {low:g}"
+        raise self.error(key, f"a number {start}, up to {high:g}")
 
     def flag(self, key: str, *, default: bool) -> bool:
         """True or false; null counts as absent."""

@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Literal
 
 import gguf
 from gguf import GGMLQuantizationType as GgmlType
 
 from convert import OutType
-from convert.architectures import Architecture, HyperParameters, TensorRule
+from convert.architectures import Architecture, TensorRule
 from convert.checkpoint import Checkpoint
+from convert.hyperparameters import HyperParameters
+from convert.metadata import Field
 from convert.safetensors_file import StoredTensor
-from convert.tokenizer import Vocabulary
+from convert.sources import Computed, Interleaved, Mixed, Source, Stored
 from mch_runtime.errors import DataError
-from mch_runtime.file_types import FILE_TYPES
-from mch_runtime.gguf_file import NORMALIZER_KEY
-
-Kind = Literal["string", "uint32", "float32", "bool", "array"]
 
 # out type -> the type of matrices.
 _GGML_TYPES = {"f32": GgmlType.F32, "f16": GgmlType.F16, "bf16": GgmlType.BF16, "q8_0": GgmlType.Q8_0}
-_QUANTIZATION_VERSION = 2
-_STOP_KEYS = ("eos", "eot", "eom")  # the places llama.cpp has for tokens that end generation
+_ROPE_DIVISORS = "rope_freqs.weight"
 
-
-@dataclass(frozen=True)
-class Field:
-    """One metadata entry. An array holds strings or integers."""
-
-    key: str
-    kind: Kind
-    value: str | int | float | bool | tuple[str, ...] | tuple[int, ...]
+# Split embeddings: what stands for the embedding matrix, with the shapes of their rules.
+SPLIT_EMBEDDINGS = (
+    TensorRule("model.embed_tokens.natural.weight", "", "vocab embd"),
+    TensorRule("model.embed_tokens.code.weight", "", "vocab embd"),
+    TensorRule("model.embed_tokens.gate.weight", "", "vocab"),
+)
 
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """A tensor to write: its name and type in the GGUF, and what is stored now."""
+    """A tensor to write: its name and type in the GGUF, and where its values come from."""
 
     name: str
     ggml_type: GgmlType
-    stored: StoredTensor
+    source: Source
 
     @property
     def nbytes(self) -> int:
         """Bytes in the GGUF, without padding."""
         block, size = gguf.GGML_QUANT_SIZES[self.ggml_type]
-        return int(math.prod(self.stored.shape) // block * size)
+        return int(math.prod(self.source.shape) // block * size)
 
 
 @dataclass(frozen=True)
@@ -64,37 +59,60 @@ class Plan:
         return sum(tensor.nbytes for tensor in self.tensors)
 
 
-def make_plan(
+def plan_tensors(
     checkpoint: Checkpoint,
     architecture: Architecture,
     params: HyperParameters,
-    vocabulary: Vocabulary,
     *,
-    name: str,
     outtype: OutType,
-) -> Plan:
-    """Raises DataError for a missing, unexpected or misshapen tensor."""
-    rules = architecture.rules(params.layers)
-    wanted = rules if params.tied else [*rules, architecture.output]
-    tensors = [_planned(rule, checkpoint, params, outtype) for rule in wanted]
-    known = {rule.source for rule in [*rules, architecture.output]}
-    for source in checkpoint.tensors:
-        if source not in known and not architecture.ignored.fullmatch(source):
+    others: Container[str] = (),
+) -> tuple[PlannedTensor, ...]:
+    """Every tensor of the GGUF. others: names in the checkpoint that are not the model's.
+
+    Raises DataError for a missing, unexpected or misshapen tensor.
+    """
+    rules = architecture.rules(params.layers, params.flags)
+    if is_split(checkpoint):
+        known = {rule.source for rule in SPLIT_EMBEDDINGS}
+        embedding: Source = _split_embeddings(checkpoint, params)
+    else:
+        known = {rules[0].source}
+        embedding = _source(rules[0], checkpoint, params)
+    wanted = rules[1:] if params.tied else [*rules[1:], architecture.output]
+    tensors = [PlannedTensor(rules[0].target, _ggml_type(embedding, outtype), embedding)]
+    if params.rope.divisors is not None:
+        tensors.append(
+            PlannedTensor(_ROPE_DIVISORS, GgmlType.F32, Computed(_ROPE_DIVISORS, params.rope.divisors))
+        )
+    for rule in wanted:
+        source = _source(rule, checkpoint, params)
+        tensors.append(PlannedTensor(rule.target, _ggml_type(source, outtype), source))
+    known |= {rule.source for rule in [*rules[1:], architecture.output]}
+    for name in checkpoint.tensors:
+        if name not in known and name not in others and not architecture.ignored.fullmatch(name):
             raise DataError(
-                f"the checkpoint has a tensor {source}, which {architecture.name} does not have",
+                f"the checkpoint has a tensor {name}, which {architecture.name} does not have",
                 hint="an adapter or another architecture; merge adapters before converting",
             )
-    fields = [
-        *_general(architecture, name, outtype),
-        *_hyper_parameters(architecture, params),
-        *_vocabulary(vocabulary),
-    ]
-    return Plan(architecture.name, tuple(fields), tuple(tensors))
+    return tuple(tensors)
 
 
-def _planned(
-    rule: TensorRule, checkpoint: Checkpoint, params: HyperParameters, outtype: OutType
-) -> PlannedTensor:
+def is_split(checkpoint: Checkpoint) -> bool:
+    """Whether two matrices and a gate stand for the embedding matrix."""
+    return SPLIT_EMBEDDINGS[0].source in checkpoint.tensors
+
+
+def _split_embeddings(checkpoint: Checkpoint, params: HyperParameters) -> Mixed:
+    first, second, gate = (_stored(rule, checkpoint, params) for rule in SPLIT_EMBEDDINGS)
+    return Mixed(first, second, gate)
+
+
+def _source(rule: TensorRule, checkpoint: Checkpoint, params: HyperParameters) -> Stored:
+    stored = _stored(rule, checkpoint, params)
+    return Interleaved(stored, params.head_dim) if rule.rotary else Stored(stored)
+
+
+def _stored(rule: TensorRule, checkpoint: Checkpoint, params: HyperParameters) -> StoredTensor:
     stored = checkpoint.tensors.get(rule.source)
     if stored is None:
         raise DataError(
@@ -106,59 +124,16 @@ def _planned(
             f"the tensor {rule.source} has shape {_shown(stored.shape)}, config.json says {_shown(shape)}",
             hint="config.json and the weights do not match",
         )
-    return PlannedTensor(rule.target, _ggml_type(shape, outtype), stored)
+    return stored
 
 
-def _ggml_type(shape: tuple[int, ...], outtype: OutType) -> GgmlType:
+def _ggml_type(source: Source, outtype: OutType) -> GgmlType:
     """Vectors stay F32, which llama.cpp needs; rows that do not divide into blocks become F16."""
-    if len(shape) == 1:
+    if len(source.shape) == 1:
         return GgmlType.F32
     wanted = _GGML_TYPES[outtype]
     block, _ = gguf.GGML_QUANT_SIZES[wanted]
-    return wanted if shape[-1] % block == 0 else GgmlType.F16
-
-
-def _general(architecture: Architecture, name: str, outtype: OutType) -> list[Field]:
-    return [
-        Field("general.architecture", "string", architecture.name),
-        Field("general.type", "string", "model"),
-        Field("general.name", "string", name),
-        Field("general.file_type", "uint32", FILE_TYPES[outtype.upper()]),
-        Field("general.quantization_version", "uint32", _QUANTIZATION_VERSION),
-    ]
-
-
-def _hyper_parameters(architecture: Architecture, params: HyperParameters) -> list[Field]:
-    prefix = architecture.name
-    return [
-        Field(f"{prefix}.block_count", "uint32", params.layers),
-        Field(f"{prefix}.context_length", "uint32", params.context),
-        Field(f"{prefix}.embedding_length", "uint32", params.embd),
-        Field(f"{prefix}.feed_forward_length", "uint32", params.ff),
-        Field(f"{prefix}.attention.head_count", "uint32", params.heads),
-        Field(f"{prefix}.attention.head_count_kv", "uint32", params.kv_heads),
-        Field(f"{prefix}.rope.freq_base", "float32", params.rope_theta),
-        Field(f"{prefix}.attention.layer_norm_rms_epsilon", "float32", params.rms_epsilon),
-    ]
-
-
-def _vocabulary(vocabulary: Vocabulary) -> list[Field]:
-    ids = dict(zip(_STOP_KEYS, vocabulary.stop_ids, strict=False))
-    ids |= {k: i for k, i in (("bos", vocabulary.bos_id), ("padding", vocabulary.pad_id)) if i is not None}
-    fields = [
-        Field("tokenizer.ggml.model", "string", "gpt2"),
-        Field("tokenizer.ggml.pre", "string", vocabulary.pre_tokenizer),
-        Field("tokenizer.ggml.tokens", "array", vocabulary.tokens),
-        Field("tokenizer.ggml.token_type", "array", tuple(int(kind) for kind in vocabulary.token_types)),
-        Field("tokenizer.ggml.merges", "array", vocabulary.merges),
-        *(Field(f"tokenizer.ggml.{key}_token_id", "uint32", token_id) for key, token_id in ids.items()),
-        Field("tokenizer.ggml.add_bos_token", "bool", vocabulary.add_bos),
-    ]
-    if vocabulary.normalizer:
-        fields.append(Field(NORMALIZER_KEY, "string", vocabulary.normalizer))
-    if vocabulary.chat_template:
-        fields.append(Field("tokenizer.chat_template", "string", vocabulary.chat_template))
-    return fields
+    return wanted if source.shape[-1] % block == 0 else GgmlType.F16
 
 
 def _shown(shape: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ from mch_runtime.errors import DataError
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 ITEM_BYTES: Mapping[str, int] = {"F32": 4, "F16": 2, "BF16": 2}
+_STORED: Mapping[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +108,16 @@ def _check_layout(tensors: list[StoredTensor], shard: str, data: int, size: int)
         )
 
 
-def as_float32(raw: bytearray, dtype: str) -> NDArray[np.float32]:
-    """The values that ``raw`` spells in a stored type, flat."""
-    if dtype == "BF16":
+def as_stored(raw: bytearray, dtype: str) -> NDArray[Any]:
+    """The values that ``raw`` spells, flat; bfloat16 as the 16 bits it is, numpy has no such type."""
+    return np.frombuffer(raw, dtype=_STORED[dtype])
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Values of a stored type as float32, exactly."""
+    if values.dtype == _STORED["BF16"]:
         # bfloat16 is the upper half of a float32.
-        return (np.frombuffer(raw, dtype="<u2").astype(np.uint32) << 16).view(np.float32)
-    return np.frombuffer(raw, dtype="<f4" if dtype == "F32" else "<f2").astype(np.float32, copy=False)
+        wide = values.astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
+    return values.astype(np.float32, copy=False)

@@ -41,14 +41,23 @@ class SpecialIds:
         return stops
 
     def first(self, kind: str) -> int | None:
-        """The id of "bos" or "pad", None if no file names one."""
+        """The id of "bos", "unk" or "pad", None if no file names one."""
         found = [*self._named(kind), *self._listed(self.generation, kind), *self._listed(self.config, kind)]
         return found[0] if found else None
 
-    def adds_bos(self) -> bool:
-        """Whether every text begins with the "bos" token."""
-        adds = self.settings.flag("add_bos_token", default=False)
-        if adds and self.first("bos") is None:
+    def adds_bos(self, leading: str | None, *, usually: bool) -> bool:
+        """Whether every text begins with the "bos" token.
+
+        leading: the token that the tokenizer puts first, None if it does not say; then the setting
+        add_bos_token counts, and ``usually`` if there is none.
+        """
+        bos = self.first("bos")
+        if leading is not None:
+            if self.ids.get(leading) != bos or bos is None:
+                raise self.settings.error("bos_token", f"{leading!r}, which the tokenizer puts first")
+            return True
+        adds = self.settings.flag("add_bos_token", default=usually)
+        if adds and bos is None:
             raise self.settings.error("bos_token", "the token that add_bos_token puts first")
         return adds
 
@@ -59,7 +68,7 @@ class SpecialIds:
         if text is None:
             return []
         if not isinstance(text, str) or text not in self.ids:
-            raise self.settings.error(key, "a token of tokenizer.json")
+            raise self.settings.error(key, "a token of the tokenizer")
         return [self.ids[text]]
 
     def _listed(self, section: JsonObject, kind: str) -> list[int]:

@@ -1,44 +1,42 @@
 """Writes a planned GGUF, tensor by tensor, a few whole rows at a time.
 
-Memory: a few blocks of a few megabytes and the vocabulary, whatever the size of the model.
+Threads read and encode blocks ahead of the one that writes them in order; numpy lets go of the
+interpreter meanwhile. Memory: a few blocks of a few megabytes and the vocabulary, whatever the model.
 """
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import gguf
 import numpy as np
-from gguf import GGMLQuantizationType as GgmlType
 from numpy.typing import NDArray
 
 from convert.checkpoint import Checkpoint
+from convert.encoding import encode
 from convert.plan import Plan, PlannedTensor
-from mch_runtime.errors import DataError
+from convert.sources import width
 
 Progress = Callable[[int, int], None]
 
-BLOCK_ELEMENTS = 1 << 20
-
-# The largest magnitude a type can hold; Q8_0 stores a block's largest value / 127 as F16.
-_LIMITS = {
-    GgmlType.F32: 3.4028234e38,
-    GgmlType.F16: 65504.0,
-    GgmlType.BF16: 3.3895313e38,
-    GgmlType.Q8_0: 65504.0 * 127,
-}
+BLOCK_ELEMENTS = 1 << 19
+MAX_THREADS = 8
 
 
 def write(plan: Plan, checkpoint: Checkpoint, path: Path, progress: Progress) -> None:
     """Write ``plan`` to ``path``. Raises DataError for values that do not fit, and OSError."""
     _write_header(plan, path)
-    with path.open("ab") as file:
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    with path.open("ab") as file, ThreadPoolExecutor(threads) as pool:
         done = 0
         _pad(file)
         for tensor in plan.tensors:
-            for block in _encoded(tensor, checkpoint):
+            for block in _encoded(tensor, checkpoint, pool, ahead=2 * threads):
                 file.write(block.data)
                 done += block.nbytes
                 progress(done, plan.nbytes)
@@ -54,6 +52,7 @@ def _write_header(plan: Plan, path: Path) -> None:
     add = {
         "string": writer.add_string,
         "uint32": writer.add_uint32,
+        "int32": writer.add_int32,
         "float32": writer.add_float32,
         "bool": writer.add_bool,
         "array": writer.add_array,
@@ -62,7 +61,7 @@ def _write_header(plan: Plan, path: Path) -> None:
         if field.key != "general.architecture":  # the writer adds it itself
             add[field.kind](field.key, field.value)
     for tensor in plan.tensors:
-        shape, kind = tensor.stored.shape, tensor.ggml_type
+        shape, kind = tensor.source.shape, tensor.ggml_type
         writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=kind)
     try:
         writer.write_header_to_file()
@@ -72,21 +71,26 @@ def _write_header(plan: Plan, path: Path) -> None:
         writer.close()
 
 
-def _encoded(tensor: PlannedTensor, checkpoint: Checkpoint) -> Iterator[NDArray[np.generic]]:
-    """The tensor's bytes in its new type, a few whole rows at a time."""
-    row = tensor.stored.shape[-1]
-    elements = max(1, BLOCK_ELEMENTS // row) * row
-    for values in checkpoint.blocks(tensor.stored, elements=elements):
-        # NaN compares false, so this catches it too.
-        if not np.abs(values).max() <= _LIMITS[tensor.ggml_type]:
-            raise _not_finite(tensor, values)
-        yield np.ascontiguousarray(gguf.quants.quantize(values.reshape(-1, row), tensor.ggml_type))
+def _encoded(
+    tensor: PlannedTensor, checkpoint: Checkpoint, pool: ThreadPoolExecutor, *, ahead: int
+) -> Iterator[NDArray[Any]]:
+    """The tensor's bytes in its new type, in order, ``ahead`` blocks in the making."""
+    source = tensor.source
+    count, step = source.shape[0], source.step
+    rows = max(1, BLOCK_ELEMENTS // (width(source.shape) * step)) * step
 
+    def block(begin: int) -> NDArray[Any]:
+        values = source.rows(checkpoint, begin, min(begin + rows, count))
+        return encode(values, tensor.ggml_type, name=source.name)
 
-def _not_finite(tensor: PlannedTensor, values: NDArray[np.float32]) -> DataError:
-    name, kind = tensor.stored.name, tensor.ggml_type.name
-    if np.isfinite(values).all():
-        return DataError(f"the tensor {name} has values too large for {kind}", hint="convert to bf16 or f32")
-    return DataError(
-        f"the tensor {name} has values that are NaN or infinite", hint="the checkpoint is broken"
-    )
+    waiting: deque[Future[NDArray[Any]]] = deque()
+    try:
+        for begin in range(0, count, rows):
+            waiting.append(pool.submit(block, begin))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -6,15 +6,14 @@ head, or a recorder of what the head would see) speak at every step's end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.session import Block, Branch, Feed, FloatArray, Sampler, Session, TextDecoder, Vocabulary
-from mch_runtime.statistics import TokenStatistics, token_statistics
+from mch_runtime.statistics import TokenStatistics, measured_step, token_statistics
 from mch_runtime.trace import FinishReason, Step
 from mch_runtime.withdrawal import withdraws
 
@@ -37,7 +36,7 @@ class Chain:
     """A chain being written on one branch. ``finish_reason`` is None while it goes on.
 
     statistics: of every token, in the rows they came from. states: (d,) after the last prompt token and after every
-    token, if they are kept.
+    token, if they are kept. on_row is shown the logits (n_vocab,) that each token is drawn from.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class Chain:
         witness: Witness | None = None,
         delimiter: str = "\n",
         keep_states: bool = False,
+        on_row: Callable[[FloatArray], None] | None = None,
         on_text: Callable[[str], None] = lambda _text: None,
         on_step: Callable[[Step], None] = lambda _step: None,
     ) -> None:
@@ -64,6 +64,7 @@ class Chain:
         self._witness = witness
         self._delimiter = delimiter
         self._keep_states = keep_states
+        self._on_row = on_row
         self._on_text = on_text
         self._on_step = on_step
         self._decoder = TextDecoder()
@@ -74,15 +75,17 @@ class Chain:
         """The last token has been read: logits (n_vocab,), hidden (d,), ``row`` for the sampler."""
         self._has_read(hidden)
         if self.finish_reason is None:
+            if self._on_row is not None:
+                self._on_row(logits)
             token_id = self._sampler.sample(row)
             self._take(token_id, token_statistics(logits, token_id))
 
     def replay(
-        self, token_ids: Sequence[int], statistics: Sequence[TokenStatistics], states: FloatArray
+        self, token_ids: Sequence[int], statistics: Sequence[TokenStatistics], states: Iterable[FloatArray]
     ) -> None:
         """Begin with tokens that were chosen before instead of drawing them.
 
-        states: (at least n, d), after the last prompt token and after every token but the last, which the
+        states: (d,) each, at least n, after the last prompt token and after every token but the last, which the
         chain's branch does not hold yet: :func:`write_chains` reads it.
         """
         for token_id, chosen, hidden in zip(token_ids, statistics, states, strict=False):
@@ -91,7 +94,11 @@ class Chain:
 
     def interrupt(self) -> None:
         """Keep what there is; the step under way has no confidence."""
-        self._stop("interrupted")
+        self.end("interrupted")
+
+    def end(self, reason: FinishReason) -> None:
+        """Keep what there is, for this reason; the step under way has no confidence."""
+        self._stop(reason)
         self._close_step(read=False, whole=False)
 
     def _has_read(self, hidden: FloatArray) -> None:
@@ -137,15 +144,11 @@ class Chain:
         """
         if not self._step_text.strip():
             return
-        span = self.statistics[self._step_start :]
-        logprobs = [s.logprob for s in span]
         verdict = self._witness.judge() if self._witness is not None and read else None
-        step = Step(
-            text=self._step_text.strip(),
-            tokens=(self._step_start, len(self.token_ids)),
-            logprob_mean=sum(logprobs) / len(logprobs),
-            logprob_min=min(logprobs),
-            entropy_mean=sum(s.entropy for s in span) / len(span),
+        step = measured_step(
+            self._step_text.strip(),
+            (self._step_start, len(self.token_ids)),
+            self.statistics,
             confidence=verdict if whole else None,
         )
         if self.steps and withdraws(step.text, self.steps[-1].text):
@@ -156,29 +159,77 @@ class Chain:
         self._on_step(step)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A prompt to be read onto a branch. read: how many of its tokens the branch has taken already.
+
+    question: reads along; it learns nothing of tokens that are not read here.
+    """
+
+    branch: Branch
+    token_ids: Sequence[int]
+    read: int = 0
+    question: QuestionReader | None = None
+
+
+def read_prompts(
+    session: Session,
+    readings: Sequence[Reading],
+    *,
+    on_prefill: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Read all of every prompt but its last token, many together. on_prefill: with tokens read and in all."""
+    total = sum(len(reading.token_ids) for reading in readings)
+    places = [reading.read for reading in readings]
+    on_prefill(sum(places), total)
+    while parts := [
+        (index, places[index], reading.token_ids[places[index] : -1][:PREFILL_STRIDE])
+        for index, reading in enumerate(readings)
+        if places[index] < len(reading.token_ids) - 1
+    ]:
+        feeds = []
+        for index, first, part in parts:
+            question = readings[index].question
+            silent = question.first_output(first, len(part)) if question is not None else len(part)
+            feeds.append(Feed(readings[index].branch, part, silent))
+        current = parts
+
+        def read(block: Block) -> None:
+            for feed, offset, logits in zip(block.feeds, block.offsets, block.logits, strict=True):
+                index, first, _ = current[feed]  # noqa: B023
+                question = readings[index].question
+                if question is not None:
+                    question.read(first + int(offset), logits)
+
+        session.decode(feeds, read)
+        for index, _, part in parts:
+            places[index] += len(part)
+        on_prefill(sum(places), total)
+
+
 def start_chains(
     session: Session,
     stack: ExitStack,
     prompts: Sequence[tuple[Sequence[int], Sequence[Chain]]],
     *,
     question: QuestionReader | None = None,
+    begun: tuple[Branch, int] | None = None,
     on_prefill: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[Branch, Chain]]:
     """Read all prompts together and draw every chain's first token; chains of one prompt share it.
 
     The branches live as long as ``stack``. Every prompt has at least one chain. question: reads along in the
-    first prompt. on_prefill: called with tokens read and in all.
+    first prompt. begun: a branch for the first prompt, and how many of its tokens it has taken, not the last one;
+    it stays the caller's. on_prefill: called with tokens read and in all.
     """
-    branches = [stack.enter_context(session.branch()) for _ in prompts]
+    first = begun or (stack.enter_context(session.branch()), 0)
+    branches = [first[0], *(stack.enter_context(session.branch()) for _ in prompts[1:])]
     total = sum(len(ids) for ids, _ in prompts)
-    on_prefill(0, total)
-    for first in range(0, max(len(ids) for ids, _ in prompts) - 1, PREFILL_STRIDE):
-        parts = [ids[first : min(first + PREFILL_STRIDE, len(ids) - 1)] for ids, _ in prompts]
-        feeds = [Feed(branch, part, len(part)) for branch, part in zip(branches, parts, strict=True) if part]
-        if question is not None and parts[0]:
-            feeds[0] = replace(feeds[0], first_output=question.first_output(first, len(parts[0])))
-        session.decode(feeds, partial(_read_along, question, first))
-        on_prefill(sum(branch.length for branch in branches), total)
+    readings = [
+        Reading(branch=branch, token_ids=ids) for branch, (ids, _) in zip(branches, prompts, strict=True)
+    ]
+    readings[0] = replace(readings[0], read=first[1], question=question)
+    read_prompts(session, readings, on_prefill=on_prefill)
 
     def read(block: Block) -> None:
         for row, feed in enumerate(block.feeds):
@@ -192,13 +243,6 @@ def start_chains(
         forks = [stack.enter_context(session.fork(branch)) for _ in chains[1:]]
         started += zip([branch, *forks], chains, strict=True)
     return started
-
-
-def _read_along(question: QuestionReader | None, first: int, block: Block) -> None:
-    """Show the question's reader the rows of the first prompt, whose tokens begin at ``first``."""
-    if question is not None:
-        for offset, logits in zip(block.offsets, block.logits, strict=True):
-            question.read(first + int(offset), logits)
 
 
 def write_chains(session: Session, chains: Sequence[tuple[Branch, Chain]]) -> None:

@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 from mch_runtime.answers import AnswerSplitter, normalise
 from mch_runtime.attention import AttentionSource
 from mch_runtime.chain import Chain
-from mch_runtime.errors import DataError, UsageError
+from mch_runtime.errors import DataError, Interrupted, UsageError
 from mch_runtime.explanation import Explanation
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
-from mch_runtime.inverse.consistency import inverse_frame
-from mch_runtime.inverse.explain import Setting, explain
-from mch_runtime.inverse.reading import Kept
-from mch_runtime.inverse.subject import Written, foreign_trace, is_own
+from mch_runtime.held import Held, Start
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model
 from mch_runtime.llama.taps import LlamaAttention
 from mch_runtime.loading import choose_dialect, fit_head, model_info, special_texts
 from mch_runtime.observer import ExplainObserver, Observer, SilentObserver
-from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions, SamplingOptions
+from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions, Landmarks, Message, SamplingOptions
+from mch_runtime.prefix import shared
 from mch_runtime.prompting import Frame, Prompt, make_prompt
-from mch_runtime.session import Interrupt, Session
-from mch_runtime.strategies.fast import write_fast
+from mch_runtime.session import Branch, Interrupt, Session
+from mch_runtime.strategies.fast import go_on, write_fast
 from mch_runtime.trace import Cost, Mode, ModelInfo, Sampling, Seconds, Step, Trace
 from prompts.dialects import Dialect
 from prompts.sandbox import TemplateRefusedError
+
+if TYPE_CHECKING:
+    from mch_runtime.answering import Answered, Bench, Question
+    from mch_runtime.inverse.subject import Written
+    from mch_runtime.strategies.selection import Scored
+    from mch_runtime.strategies.work import Task
+
+_PROMPTS = 16  # that are remembered
 
 
 class Engine:
@@ -67,9 +74,8 @@ class Engine:
         self._attention = attention
         self._load_seconds = load_seconds
         self._resources = ExitStack()
-        self._kept: Kept | None = None
-        self._kept_system = ""
-        self._kept_resources = ExitStack()
+        self._held = Held(session)
+        self._prompts: dict[tuple[object, ...], Prompt] = {}
 
     @classmethod
     def open(cls, options: EngineOptions, *, interrupt: Interrupt | None = None) -> Engine:
@@ -81,7 +87,12 @@ class Engine:
         interrupt = interrupt or Interrupt()
         with ExitStack() as stack:
             model = stack.enter_context(
-                open_model(options.model, gpu_layers=options.gpu_layers, interrupt=interrupt)
+                open_model(
+                    options.model,
+                    gpu_layers=options.gpu_layers,
+                    repack=not options.deterministic,
+                    interrupt=interrupt,
+                )
             )
             session = stack.enter_context(open_session(model, options, interrupt))
             found = fit_head(model, session, options)
@@ -106,14 +117,23 @@ class Engine:
         Raises UsageError if the question is empty or does not fit the context.
         """
         observer = observer or SilentObserver()
-        self._release()
-        prompt = self._prompt(question, options.system)
+        if not options.effort.is_plain:
+            return self._deliberated(question, options, observer)
+        prompt = self._prompt(question, options)
+        if options.landmarks is None:
+            self._check_size(prompt)
+        else:
+            options = replace(options, landmarks=self._landmarks(options.landmarks, options.system))
         seed = options.sampling.seed if options.sampling.seed is not None else secrets.randbits(31)
-        question_reader = self._question_reader(prompt, options.system)
-        trusted = partial(self._trusted, options.system, question_reader)
+        question_reader = self._question_reader(prompt, options)
+        trusted = partial(self._trusted, options, question_reader)
         witness = HeadWitness(self.head, calibrated=trusted) if self.head else None
         listener = _Listener(observer, AnswerSplitter(self._dialect, opened=prompt.opens_reasoning))
+        start: Start | None = None
         room = self.session.n_ctx - len(prompt.token_ids)
+        if not options.begin:
+            start = self._held.begin(prompt, options, question=question_reader, on_prefill=observer.prefill)
+            room += start.read - start.branch.length
         with ExitStack() as stack, self.session.sampler(options.sampling, seed=seed) as sampler:
             chain = Chain(
                 self.session.vocabulary,
@@ -125,24 +145,20 @@ class Engine:
                 on_text=listener.text,
                 on_step=listener.step,
             )
-            run = write_fast(
-                self.session,
-                stack,
-                prompt.token_ids,
-                chain,
-                question=question_reader,
-                on_prefill=observer.prefill,
-            )
-            if options.keep and run.branch is not None and chain.finish_reason == "stop":
-                self._kept = Kept(
-                    prompt=prompt,
-                    token_ids=chain.token_ids,
-                    branch=run.branch,
-                    states=chain.states,
-                    statistics=chain.statistics,
+            if start is None:
+                start = self._held.replay(prompt, options, chain)
+                run = go_on(self.session, start.branch, chain)
+            else:
+                run = write_fast(
+                    self.session,
+                    stack,
+                    prompt.token_ids,
+                    chain,
+                    question=question_reader,
+                    begun=(start.branch, start.read),
+                    on_prefill=observer.prefill,
                 )
-                self._kept_system = options.system
-                self._kept_resources = stack.pop_all()
+        self._hold(prompt, options, chain, run.branch)
         listener.flush()
         seconds = Seconds(
             load=self._load_seconds,
@@ -150,6 +166,7 @@ class Engine:
             decode=run.decode,
             head=witness.seconds if witness else None,
         )
+        written = max(0, len(chain.token_ids) - len(options.begin))
         raw = witness.answer_confidence("fast") if witness else None
         known = raw is not None and chain.finish_reason == "stop" and self._has_basis("fast") and trusted()
         assert chain.finish_reason is not None
@@ -169,7 +186,8 @@ class Engine:
                 generated_tokens=len(chain.token_ids),
                 scored_tokens=0,
                 seconds=seconds,
-                tokens_per_second=len(chain.token_ids) / seconds.decode if seconds.decode > 0 else 0.0,
+                tokens_per_second=written / seconds.decode if seconds.decode > 0 else 0.0,
+                cached_tokens=start.cached,
             ),
             seed=seed,
             sampling=_sampling(options.sampling),
@@ -180,6 +198,89 @@ class Engine:
             familiar=self._familiar(question_reader),
         )
 
+    def _deliberated(self, question: str, options: AskOptions, observer: Observer) -> Trace:
+        """In any mode. Which chain is shown is known at the end, so the observer is told all of it then."""
+        from mch_runtime.answering import Question, answer_all
+
+        self._held.release()
+        bench = replace(self._bench(), task=partial(self._task, observer=observer))
+        with closing(answer_all(bench, [Question(text=question, options=options)])) as found:
+            answered = next(found)
+        if answered.trace is None:
+            raise answered.error or Interrupted()
+        listener = _Listener(
+            observer, AnswerSplitter(self._dialect, opened=self._prompt(question, options).opens_reasoning)
+        )
+        listener.replay(answered.trace)
+        return answered.trace
+
+    def sample(self, question: str, options: AskOptions) -> tuple[Trace, tuple[Scored, ...]]:
+        """The answer and all chains that it was chosen from, in the order of their seeds.
+
+        Raises Interrupted, since a part of them is no sample.
+        """
+        from mch_runtime.answering import Question
+
+        with closing(self.answers([Question(text=question, options=options)])) as found:
+            answered = next(found)
+        if answered.trace is None or answered.trace.finish_reason == "interrupted":
+            raise answered.error or Interrupted()
+        return answered.trace, answered.chains
+
+    def answers(self, questions: Iterable[Question]) -> Generator[Answered, None, None]:
+        """Every question's answer, in their order; different questions are answered side by side.
+
+        They are taken as there is room for them. One that cannot be answered comes with its error and does not stop
+        the others; an interrupt is raised behind those that were under way, which come with what they have.
+        """
+        from mch_runtime.answering import answer_all
+
+        self._held.release()
+        yield from answer_all(self._bench(), questions)
+
+    def _bench(self) -> Bench:
+        from mch_runtime.answering import Bench
+        from mch_runtime.strategies.batching import SPARE_BRANCHES
+
+        return Bench(
+            session=self.session,
+            model=self.model,
+            load_seconds=self._load_seconds,
+            most=max(1, self.session.free_branches - SPARE_BRANCHES - 1),
+            task=self._task,
+            familiar=lambda task: self._familiar(task.reader),
+            stamp=lambda: (_now(), _version()),
+        )
+
+    def _task(self, question: Question, *, observer: Observer | None = None) -> Task:
+        """A question made ready. Raises UsageError if it is empty or does not fit the context."""
+        from mch_runtime.strategies.desk import Case
+        from mch_runtime.strategies.work import Task
+
+        observer = observer or SilentObserver()
+        options = question.options
+        if options.begin or options.landmarks:
+            raise UsageError(
+                f"mode {options.effort.mode} begins every answer anew, in the whole context",
+                hint="use mode fast here",
+            )
+        prompt = self._prompt(question.text, options)
+        self._check_size(prompt)
+        reader = self._question_reader(prompt, options)
+        seed = options.sampling.seed if options.sampling.seed is not None else secrets.randbits(31)
+        case = Case(
+            question=question.text,
+            prompt=prompt,
+            options=options,
+            seed=seed,
+            dialect=self._dialect,
+            head=self.head if self._head_fits else None,
+            frame=self._frame if options.effort.wants_ics else None,
+            trusted=partial(self._trusted, options, reader),
+            drawn=observer.drawn,
+        )
+        return Task(case=case, reader=reader, on_prefill=observer.prefill)
+
     def explain(
         self, chain: Trace | Written, options: ExplainOptions, *, observer: ExplainObserver | None = None
     ) -> Explanation:
@@ -188,10 +289,14 @@ class Engine:
         An answer that was kept is not read again. Raises UsageError if there is no chain, or it does not fit the
         context, and Interrupted.
         """
-        prompt = self._prompt(chain.question, options.system)
+        from mch_runtime.inverse.explain import Setting, explain
+        from mch_runtime.inverse.subject import is_own
+
+        prompt = self._prompt(chain.question, options)
+        self._check_size(prompt)
         own = isinstance(chain, Trace) and is_own(self.session.vocabulary, chain, self.model.fingerprint)
         trace = chain if own and isinstance(chain, Trace) else self._foreign(chain, prompt)
-        reader = None if own else self._question_reader(prompt, options.system)
+        reader = None if own else self._question_reader(prompt, options)
         familiar = own and trace.familiar is not False
         setting = Setting(
             session=self.session,
@@ -199,12 +304,10 @@ class Engine:
             head=self.head,
             frame=self._frame,
             attention=self._attention,
-            calibrated=lambda: familiar and self._calibrated(options.system),
+            calibrated=lambda: familiar and self._calibrated(options),
             observer=observer or SilentObserver(),
         )
-        kept = self._kept_for(trace, options)
-        if kept is None:
-            self._release()
+        kept = self._held.for_explaining(trace.token_ids, options)
         explanation = explain(setting, trace, options, prompt=prompt, own=own, kept=kept, question=reader)
         if own:
             return explanation
@@ -212,6 +315,8 @@ class Engine:
 
     def _foreign(self, chain: Trace | Written, prompt: Prompt) -> Trace:
         """The trace of a chain that this model has not written, before anything is measured."""
+        from mch_runtime.inverse.subject import Written, foreign_trace
+
         if isinstance(chain, Trace):
             chain = Written(question=chain.question, text=chain.text, answer=chain.answer)
         return foreign_trace(
@@ -225,32 +330,19 @@ class Engine:
             sage_version=_version(),
         )
 
-    def _kept_for(self, trace: Trace, options: ExplainOptions) -> Kept | None:
-        """The chain as its generation left it, if it is the last one, does not take up the room, and will do.
-
-        Alternatives need what the generation does not record.
-        """
-        if self._kept is None or options.alternatives or self._kept_system != options.system:
-            return None
-        same = tuple(self._kept.token_ids) == trace.token_ids
-        return self._kept if same and 3 * self._kept.branch.length <= self.session.n_ctx else None
-
     @cached_property
     def _frame(self) -> Frame | None:
         """The inverse prompt; None if the model's template cannot show it."""
+        from mch_runtime.inverse.consistency import inverse_frame
+
         try:
             return inverse_frame(self.session.vocabulary, self._dialect, **self._special_texts)
         except TemplateRefusedError:
             return None
 
-    def _release(self) -> None:
-        """Forget the answer that was kept."""
-        self._kept = None
-        self._kept_resources.close()
-
     def close(self) -> None:
         """Free context, model and file, in this order."""
-        self._release()
+        self._held.release()
         self._resources.close()
 
     def __enter__(self) -> Engine:
@@ -261,27 +353,90 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _prompt(self, question: str, system: str) -> Prompt:
+    def _prompt(self, question: str, options: AskOptions | ExplainOptions) -> Prompt:
+        """The prompt; the last few are remembered, since a foreign template is rendered in a process of its own."""
         if not question.strip():
             raise UsageError("the question is empty", hint='try: sage "Ann has 3 apples. ..."')
-        messages = [{"role": "user", "content": question}]
-        if system:
-            messages.insert(0, {"role": "system", "content": system})
+        key = (options.system, options.past, question)
+        if key not in self._prompts:
+            while len(self._prompts) >= _PROMPTS:
+                del self._prompts[next(iter(self._prompts))]
+            self._prompts[key] = self._made_prompt(*key)
+        return self._prompts[key]
+
+    def _made_prompt(self, system: str, past: Sequence[Message], question: str) -> Prompt:
+        messages = [Message(role="system", content=system)] if system else []
+        messages += [*past, Message(role="user", content=question)]
         try:
-            prompt = make_prompt(self.session.vocabulary, self._dialect, messages, **self._special_texts)
+            return make_prompt(
+                self.session.vocabulary,
+                self._dialect,
+                [{"role": message.role, "content": message.content} for message in messages],
+                written={
+                    place: message.token_ids for place, message in enumerate(messages) if message.token_ids
+                },
+                **self._special_texts,
+            )
         except TemplateRefusedError as error:
             hint = "its template may not take a system prompt: leave it out" if system else ""
             raise DataError(f"{self.model.file}: {error}", hint=hint) from error
+
+    def _check_size(self, prompt: Prompt) -> None:
         if len(prompt.token_ids) >= self.session.n_ctx:
             raise UsageError(
                 f"the question has {len(prompt.token_ids):,} tokens, the context holds {self.session.n_ctx:,}",
                 hint="shorten it, or raise --ctx-size",
             )
-        return prompt
 
-    def _calibrated(self, system: str) -> bool:
-        """Whether the head's confidences mean what they say: right base, right prompt."""
-        if self.head is None or not self._head_fits or system:
+    def _landmarks(self, landmarks: Landmarks, system: str) -> Landmarks:
+        """With the system prompt's tokens to stay: those that any two prompts under it share."""
+        if landmarks.head is not None:
+            return landmarks
+        one, other = (self._prompt(question, AskOptions(system=system)).token_ids for question in "ab")
+        return replace(landmarks, head=shared(one, other))
+
+    @property
+    def n_ctx(self) -> int:
+        """How many tokens a conversation may have."""
+        return self.session.n_ctx
+
+    @property
+    def dialect(self) -> str:
+        """How the model is spoken to: the name of a shipped template, or ``custom``."""
+        return self._dialect.name
+
+    @property
+    def template(self) -> str:
+        """The chat template that questions are put in."""
+        return self._dialect.template
+
+    def size(self, question: str, options: AskOptions) -> int:
+        """How many tokens the prompt of a question has, whether or not they fit. Nothing is decoded."""
+        return len(self._prompt(question, options).token_ids)
+
+    def message(self, trace: Trace) -> Message:
+        """What the model is shown later of an answer of its own.
+
+        Its reasoning is left out where the template marks it as such, as the authors of such templates do.
+        """
+        if self._dialect.opens and trace.text.strip() != trace.answer_text:
+            return Message(role="assistant", content=trace.answer_text)
+        token_ids = trace.token_ids
+        if token_ids and self.session.vocabulary.is_end(token_ids[-1]):
+            token_ids = token_ids[:-1]
+        return Message(role="assistant", content=trace.text, token_ids=token_ids)
+
+    def _hold(self, prompt: Prompt, options: AskOptions, chain: Chain, branch: Branch | None) -> None:
+        """Keep the question and its answer in the cache, if that is wanted."""
+        self._held.settle([*prompt.token_ids, *chain.token_ids])
+        if not options.keep:
+            self._held.release()
+        elif branch is not None and chain.finish_reason is not None:
+            self._held.keep(prompt, chain, branch, options)
+
+    def _calibrated(self, options: AskOptions | ExplainOptions) -> bool:
+        """Whether the head's confidences mean what they say: right base, right prompt, nothing said before."""
+        if self.head is None or not self._head_fits or options.system or options.past:
             return False
         return self.head.spec.template in {"", self._dialect.sha256}
 
@@ -289,10 +444,12 @@ class Engine:
         """Whether the head says what its numbers mean for answers found in this way."""
         return self.head is not None and mode in self.head.spec.calibration
 
-    def _question_reader(self, prompt: Prompt, system: str) -> QuestionReader | None:
+    def _question_reader(self, prompt: Prompt, options: AskOptions | ExplainOptions) -> QuestionReader | None:
         """Only where the threshold holds: under another prompt, or on another base, it says nothing."""
-        if self.head is None or self.head.spec.familiarity is None or not self._calibrated(system):
+        if self.head is None or self.head.spec.familiarity is None or not self._calibrated(options):
             return None
+        if isinstance(options, AskOptions):
+            return self._held.reader(prompt)
         return QuestionReader(prompt.token_ids, prompt.question or (0, 0))
 
     def _familiar(self, reader: QuestionReader | None) -> bool | None:
@@ -302,9 +459,9 @@ class Engine:
         rule = self.head.spec.familiarity
         return reader.lowest(rule.window) >= rule.threshold
 
-    def _trusted(self, system: str, reader: QuestionReader | None) -> bool:
+    def _trusted(self, options: AskOptions, reader: QuestionReader | None) -> bool:
         """Calibrated, and asked in familiar words if the head has a measure of that."""
-        return self._calibrated(system) and (reader is None or bool(self._familiar(reader)))
+        return self._calibrated(options) and (reader is None or bool(self._familiar(reader)))
 
 
 class _Listener:
@@ -325,6 +482,18 @@ class _Listener:
     def flush(self) -> None:
         for piece, part in self._splitter.flush():
             self._tell(piece, part)
+
+    def replay(self, trace: Trace) -> None:
+        """Tell what has been written before."""
+        rest = trace.text
+        for step in trace.steps:
+            before, found, rest = rest.partition(step.text)
+            line_break = rest[: len(rest) - len(rest.removeprefix("\n"))]
+            self.text(before + found + line_break)
+            self.step(step)
+            rest = rest.removeprefix(line_break)
+        self.text(rest)
+        self.flush()
 
     def _tell(self, piece: str, part: str) -> None:
         if part == "answer":

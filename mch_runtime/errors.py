@@ -47,6 +47,18 @@ class MissingInputError(SageError):
     exit_code = 66
 
 
+class NetworkError(SageError):
+    """A server could not be reached, or did not do what it should."""
+
+    exit_code = 69
+
+
+class NotInstalledError(SageError):
+    """A package that this needs is missing or cannot be loaded."""
+
+    exit_code = 69
+
+
 class NativeError(SageError):
     """llama.cpp failed where it should not have."""
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from mch_runtime.prompting import Prompt
 from mch_runtime.session import Block, Feed, FloatArray, Session
+from mch_runtime.statistics import token_statistics
 
 
 class QuestionReader:
@@ -44,7 +45,7 @@ class QuestionReader:
     def read(self, position: int, logits: FloatArray) -> None:
         """The row (n_vocab,) behind the prompt's token ``position``; rows come in order."""
         if self._start <= position + 1 < self._end:
-            self._logprobs.append(_logprob(logits, self._token_ids[position + 1]))
+            self._logprobs.append(token_statistics(logits, self._token_ids[position + 1]).logprob)
 
     def lowest(self, window: int) -> float:
         """Lowest mean log-probability over ``window`` tokens in a row, or over all if they are fewer."""
@@ -80,9 +81,3 @@ def read_questions(session: Session, prompts: Iterable[Prompt], *, window: int, 
 def _spread(readers: Sequence[QuestionReader], block: Block) -> None:
     for row, (feed, offset) in enumerate(zip(block.feeds, block.offsets, strict=True)):
         readers[feed].read(int(offset), block.logits[row])
-
-
-def _logprob(row: FloatArray, token_id: int) -> float:
-    top = float(row.max())
-    total = float(np.exp(row - np.float32(top)).sum(dtype=np.float64))
-    return float(row[token_id]) - top - math.log(total)

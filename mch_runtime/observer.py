@@ -24,6 +24,10 @@ class Observer(Protocol):
         """A step is complete; its text has been told before."""
         ...
 
+    def drawn(self, ended: int, wanted: int) -> None:
+        """Of several chains for one question ``ended`` have been written to their ends; ``wanted`` is how many at most."""
+        ...
+
 
 Measurement = Literal["consistency", "steps", "premises", "faithfulness", "alternatives"]
 
@@ -46,6 +50,9 @@ class SilentObserver:
         """Ignored."""
 
     def step(self, step: Step) -> None:
+        """Ignored."""
+
+    def drawn(self, ended: int, wanted: int) -> None:
         """Ignored."""
 
     def measuring(self, what: Measurement) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from mch_runtime.effort import Effort
 from mch_runtime.errors import UsageError
 
 KvType = Literal["f16", "f32"]
+
+MOST_SEQUENCES = 256  # llama.cpp's own limit
+MOST_APART = 8  # where each has a whole context of its own
+BESIDE = 8
+ROOM_PER_ROW = 192  # tokens; sequences that need more wait for each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +24,8 @@ class EngineOptions:
 
     head: a head's file instead of the one found with the model; use_head False ignores both;
     force_head accepts a head that does not fit, and makes confidence null.
-    ctx_size: tokens of context, None for the model's own (at most 4096).
+    ctx_size: tokens of context, None for the model's own (at most 4096). room: tokens that the cache holds beyond
+    that, for sequences side by side. deterministic: a sequence's numbers do not depend on those beside it.
     flash_attention and kv_type: parity tests use False and "f32".
     """
 
@@ -27,7 +34,9 @@ class EngineOptions:
     use_head: bool = True
     force_head: bool = False
     ctx_size: int | None = None
+    room: int = 0
     max_sequences: int = 8
+    deterministic: bool = False
     threads: int | None = None
     gpu_layers: int = 0
     flash_attention: bool = True
@@ -42,6 +51,13 @@ class EngineOptions:
             raise UsageError(f"--ctx-size {self.ctx_size} is out of range", hint="16 to 1048576 tokens")
         if self.threads is not None and not 1 <= self.threads <= 512:
             raise UsageError(f"--threads {self.threads} is out of range", hint="1 to 512")
+        _within("max_sequences", self.max_sequences, 1, MOST_SEQUENCES)
+        _within("room", self.room, 0, 1 << 22)
+
+    def side_by_side(self, rows: int) -> EngineOptions:
+        """The same with a place for so many sequences at once and a few that are read beside them."""
+        rows = min(rows, MOST_APART if self.deterministic else MOST_SEQUENCES - BESIDE)
+        return replace(self, max_sequences=max(self.max_sequences, rows + BESIDE), room=rows * ROOM_PER_ROW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +84,52 @@ class SamplingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """What was said before the question.
+
+    token_ids: the tokens of ``content`` as the model wrote them, without the one that ended it; () for text of any
+    other origin.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """What a conversation leaves in the cache once it is full: the first ``head`` tokens, the last ``window``, and every
+    ``every``-th one between them (SAGE-32B, section 2.3).
+
+    head None: the system prompt.
+    """
+
+    window: int = 512
+    every: int = 8
+    head: int | None = None
+
+    def __post_init__(self) -> None:
+        _within("window", self.window, 1, 1 << 20)
+        _within("every", self.every, 2, 1 << 20)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AskOptions:
     """One question. max_tokens None means until the context is full.
 
-    keep: hold the answer in the cache until the next question, so that it can be explained without being read again.
+    keep: hold the answer in the cache until the next question, so that it can be explained or continued without being
+    read again. past: what was said before. begin: tokens that the answer begins with; one more than the answer that
+    is held has up to there costs one token. landmarks: let the past outgrow the context. effort: how much to spend.
     """
 
     system: str = ""
+    past: tuple[Message, ...] = ()
+    begin: tuple[int, ...] = ()
+    landmarks: Landmarks | None = None
     max_tokens: int | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     keep: bool = False
+    effort: Effort = field(default_factory=Effort)
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -88,12 +140,13 @@ class AskOptions:
 class ExplainOptions:
     """What an explanation measures beyond steps, commitment and inverse consistency.
 
-    system: the system prompt that the chain was written under. control: consistency with a shuffled question too. attention:
+    system and past: the system prompt and the messages that the chain was written under. control: consistency with a shuffled question too. attention:
     look for premises by attention too, not by ablation alone. points and alternatives: most decision points, most
     alternatives at each. budget: tokens that all alternatives together may be expected to write.
     """
 
     system: str = ""
+    past: tuple[Message, ...] = ()
     monotonicity: bool = True
     control: bool = True
     premises: bool = True

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 
 from mch_runtime.session import Vocabulary
 from prompts.chat import render_prompt
@@ -22,6 +23,7 @@ from prompts.sandbox import TemplateRefusedError
 SENTINEL = "\ufdd0"  # a noncharacter: never part of real text
 OPENS, CLOSES = "\ufdd1", "\ufdd2"  # around the question while the template is rendered
 FIRST, SECOND = "\ufdd3", "\ufdd4"  # where the contents of a frame belong
+WRITTEN, ENDS = "\ufdd5", "\ufdd6"  # around text of which the tokens are known
 
 
 def defuse(text: str, specials: Sequence[str]) -> str:
@@ -29,7 +31,7 @@ def defuse(text: str, specials: Sequence[str]) -> str:
 
     Specials of one character cannot be broken up; they carry no role.
     """
-    text = re.sub(f"[{SENTINEL}{OPENS}{CLOSES}]", "\ufffd", text)
+    text = re.sub(f"[{SENTINEL}-{ENDS}]", "\ufffd", text)
     breakable = {special for special in specials if len(special) > 1}
     if not breakable:
         return text
@@ -70,19 +72,31 @@ def make_prompt(
     *,
     bos_token: str = "",
     eos_token: str = "",
+    written: Mapping[int, Sequence[int]] = MappingProxyType({}),
 ) -> Prompt:
     """The prompt of a conversation whose contents are untrusted.
 
+    written: by a message's place, the tokens that the model itself has written for its content. They are taken over,
+    so that nothing is read twice because it could also be spelled otherwise, unless the template changes the text.
     Raises ``prompts.sandbox.TemplateRefusedError`` if the template fails.
     """
     specials = vocabulary.specials
     safe = [
         {"role": m["role"], "content": defuse(vocabulary.normalize(m["content"]), specials)} for m in messages
     ]
+    known = {safe[place]["content"]: token_ids for place, token_ids in written.items() if token_ids}
+    for place in written:
+        safe[place]["content"] = f"{WRITTEN}{safe[place]['content']}{ENDS}"
     safe[-1]["content"] = _marked(safe[-1]["content"])
     marked = render_prompt(dialect, safe, bos_token=bos_token, eos_token=eos_token)
     text = _unmarked(marked)
-    token_ids = _tokens(vocabulary, text, bos_token)
+    token_ids: list[int] = []
+    for place, part in enumerate(re.split(f"{WRITTEN}([^{WRITTEN}{ENDS}]*){ENDS}", text)):
+        if place % 2 and part in known:
+            token_ids += known[part]
+        else:
+            part = re.sub(f"[{WRITTEN}{ENDS}]", "", part)
+            token_ids += _tokens(vocabulary, part, bos_token, begins=not token_ids)
     opens = bool(dialect.opens) and text.rstrip().endswith(dialect.opens)
     return Prompt(token_ids, opens, _span(vocabulary, token_ids, marked))
 
@@ -129,9 +143,9 @@ def _unmarked(marked: str) -> str:
     return marked.replace(OPENS, "").replace(CLOSES, "")
 
 
-def _tokens(vocabulary: Vocabulary, text: str, bos_token: str) -> list[int]:
-    """The tokens of a rendered prompt, cut at the sentinels."""
-    add_bos = vocabulary.adds_bos and not (bos_token and text.startswith(bos_token))
+def _tokens(vocabulary: Vocabulary, text: str, bos_token: str, *, begins: bool = True) -> list[int]:
+    """The tokens of a rendered prompt, or of the part that begins it, cut at the sentinels."""
+    add_bos = begins and vocabulary.adds_bos and not (bos_token and text.startswith(bos_token))
     token_ids: list[int] = []
     for index, part in enumerate(text.split(SENTINEL)):
         if part or (index == 0 and add_bos):
@@ -149,7 +163,7 @@ def _span(vocabulary: Vocabulary, token_ids: Sequence[int], marked: str) -> tupl
     """The tokens that lie within the marks."""
     if marked.count(OPENS) != 1 or marked.count(CLOSES) != 1:
         return None
-    before, rest = marked.replace(SENTINEL, "").encode().split(OPENS.encode())
+    before, rest = re.sub(f"[{SENTINEL}{WRITTEN}{ENDS}]", "", marked).encode().split(OPENS.encode())
     content, _, behind = rest.partition(CLOSES.encode())
     pieces = [vocabulary.piece(token_id, special=True) for token_id in token_ids]
     # A vocabulary may put a token or a space in front, so the place is counted from the end.

@@ -99,6 +99,44 @@ def read_records(stream: BinaryIO) -> Iterator[Record | BadRecord]:
             yield _tried(line, number)
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuestionRecord:
+    """A question of a batch, or why it cannot be read. system: None where the record does not say; id: its own name."""
+
+    line: int
+    question: str = ""
+    system: str | None = None
+    id: str | int | None = None
+    error: SageError | None = None
+
+
+def read_questions(stream: BinaryIO) -> Iterator[QuestionRecord]:
+    """A question in every line: a JSON object with ``question`` and, if wanted, ``id`` and ``system``, or plain text.
+
+    A bad line comes with its error, and the rest follows. Blank lines are left out.
+    """
+    for number, line in _numbered(stream, []):
+        if not line.strip():
+            continue
+        try:
+            yield _question_record(_decoded(line).strip(), number)
+        except SageError as error:
+            yield QuestionRecord(line=number, error=_placed(error, number))
+
+
+def _question_record(text: str, number: int) -> QuestionRecord:
+    if not text.startswith("{"):
+        return QuestionRecord(line=number, question=text)
+    value = loads(text)
+    question, system = _text(value, _QUESTION), _text(value, ("system",))
+    if question is None or not question.strip():
+        raise DataError('the record has no question: "question" is missing', hint='add "question"')
+    own = value.get("id")
+    if own is not None and (not isinstance(own, str | int) or isinstance(own, bool)):
+        raise DataError('"id" is neither a text nor a whole number', hint='write "id" as a string')
+    return QuestionRecord(line=number, question=question, system=system, id=own)
+
+
 def _tried(line: bytes, number: int) -> Record | BadRecord:
     try:
         if not line.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):

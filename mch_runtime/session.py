@@ -121,7 +121,7 @@ class Session(Protocol):
 
     @property
     def n_ctx(self) -> int:
-        """Tokens that all branches together may hold; a shared prefix counts once."""
+        """Tokens that a branch may hold. All together may hold as many at least; a shared prefix counts once."""
         ...
 
     @property
@@ -134,7 +134,7 @@ class Session(Protocol):
 
     @property
     def free_tokens(self) -> int:
-        """For how many more tokens there is room at least: prefixes shared by live branches count twice."""
+        """For how many more tokens there is room at least: a prefix shared with a branch that has ended counts twice."""
         ...
 
     def branch(self) -> AbstractContextManager[Branch]:
@@ -147,6 +147,13 @@ class Session(Protocol):
 
     def truncate(self, branch: Branch, length: int) -> None:
         """Forget all but the first ``length`` tokens."""
+        ...
+
+    def thin(self, branch: Branch, kept: Sequence[int]) -> None:
+        """Forget all tokens but those at the places ``kept``, ascending; they close ranks.
+
+        Only while no other branch lives. Raises UsageError if the model's cache cannot do that.
+        """
         ...
 
     def decode(self, feeds: Sequence[Feed], read: Reader) -> None:

@@ -31,9 +31,9 @@ def states_answer(segment: str) -> bool:
 
 def stated_answer(segment: str) -> str | None:
     """The answer that a line or sentence states, normalised; None if it states none."""
-    boxed = _boxed(segment)
-    if boxed is not None:
-        return bare(boxed)
+    in_box = boxed(segment)
+    if in_box is not None:
+        return bare(in_box)
     said = STATES_ANSWER.match(segment)
     return None if said is None else bare(segment[said.end() :])
 
@@ -49,7 +49,7 @@ def bare(answer: str) -> str | None:
     return (letter[1] if letter else text) or None
 
 
-def _boxed(segment: str) -> str | None:
+def boxed(segment: str) -> str | None:
     """What is in the last box; None if there is none, or it is not closed."""
     start = segment.rfind(BOXED)
     if start < 0:

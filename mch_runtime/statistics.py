@@ -8,12 +8,13 @@ averages, cannot find by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mch_runtime.session import FloatArray
+from mch_runtime.trace import Step
 
 LOGPROB_FLOOR = -8.0
 
@@ -45,6 +46,31 @@ def token_statistics(row: FloatArray, token_id: int) -> TokenStatistics:
         logprob=chosen - top - log_total,
         entropy=max(0.0, log_total - mean),
         margin=chosen - others,
+    )
+
+
+def measured_step(
+    text: str,
+    tokens: tuple[int, int],
+    statistics: Sequence[TokenStatistics],
+    *,
+    confidence: Mapping[str, float] | None,
+    commitment: float | None = None,
+) -> Step:
+    """A step with the statistics of its tokens [start, end), of which there is at least one, in nats.
+
+    statistics: of all of the chain's tokens.
+    """
+    span = statistics[slice(*tokens)]
+    logprobs = [token.logprob for token in span]
+    return Step(
+        text=text,
+        tokens=tokens,
+        logprob_mean=sum(logprobs) / len(logprobs),
+        logprob_min=min(logprobs),
+        entropy_mean=sum(token.entropy for token in span) / len(span),
+        confidence=confidence,
+        commitment=commitment,
     )
 
 

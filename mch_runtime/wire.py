@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
 from mch_runtime.errors import DataError
-from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
+from mch_runtime.trace import Choice, Cost, Escalation, ModelInfo, Sampling, Seconds, Step, Trace, Vote
 
 SCHEMA = "sage.trace/1"
 
@@ -52,6 +52,9 @@ class TraceWire(TypedDict):
     token_ids: list[int]
     created: str
     sage_version: str
+    votes: list[dict[str, Any]]
+    escalations: list[dict[str, Any]]
+    choice: dict[str, Any] | None
 
 
 def to_wire(trace: Trace) -> TraceWire:
@@ -72,6 +75,9 @@ def from_wire(wire: Mapping[str, Any]) -> Trace:
             "cost": Cost(**cost | {"seconds": Seconds(**cost["seconds"])}),
             "sampling": Sampling(**fields["sampling"]),
             "token_ids": tuple(fields["token_ids"]),
+            "votes": tuple(Vote(**vote) for vote in fields.get("votes", ())),
+            "escalations": tuple(Escalation(**one) for one in fields.get("escalations", ())),
+            "choice": Choice(**fields["choice"]) if fields.get("choice") else None,
         }
         return Trace(**fields)
     except (TypeError, KeyError, ValueError, AttributeError) as error:

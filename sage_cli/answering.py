@@ -17,15 +17,20 @@ from mch_runtime.session import Interrupt
 from mch_runtime.trace import ModelInfo, Trace
 from mch_runtime.wire import to_wire
 from sage_cli.console import same_terminal
-from sage_cli.history import Log, log_path
+from sage_cli.history import Log
 from sage_cli.live import AnswerStream, NoSteps, Recorder, Relay, Steps
+from sage_cli.log_file import is_on, log_path
 from sage_cli.paint import paint
 from sage_cli.render.terminal import details, glyphs, summary
+from sage_cli.render.votes import votes_table
 from sage_cli.screen import passing_line
 from sage_cli.shell import Asking, Shell
 from sage_cli.steps import ApartSteps, PlainSteps, WovenSteps
 
 EXIT_LOW_CONFIDENCE = 3
+EXIT_LOW_CONSISTENCY = 4
+EXIT_NO_MAJORITY = 5
+MAJORITY = 0.5  # of the weight; more is a majority
 UNFAMILIAR = (
     "the question is worded unlike those the head was fitted on: what its confidence is worth is not known"
 )
@@ -34,7 +39,10 @@ _SLOW_TO_LOAD = 256 * 1024 * 1024  # bytes; smaller models are there before a li
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """How an answer is shown, whether it is kept, and how sure is sure enough (None: does not matter)."""
+    """How an answer is shown, whether it is kept, and how good is good enough (None, False: does not matter).
+
+    conversation: which one of the log it goes on with, "" for none.
+    """
 
     as_json: bool
     stream: bool
@@ -43,6 +51,10 @@ class Display:
     verbose: bool
     make_safe: bool
     fail_under: float | None
+    conversation: str = ""
+    fail_under_ics: float | None = None
+    require_majority: bool = False
+    show_votes: bool = False
 
 
 def answer(shell: Shell, question: str, engine: EngineOptions, options: AskOptions, display: Display) -> int:
@@ -54,18 +66,20 @@ def answer(shell: Shell, question: str, engine: EngineOptions, options: AskOptio
         with view.loading(engine.model):
             opening = shell.open_engine(engine, interrupt=interrupt)
         with opening as opened:
-            _check_head(opened, display)
+            check_head(opened, display)
             view.notices(opened)
-            with record.of(question, opened.model):
+            with record.of(question, opened.model, system=options.system):
                 trace = opened.ask(question, options, observer=view.observer)
                 record.complete(trace)
     view.finish(trace)
     if shell.signals.received is not None:
         return shell.signals.exit_code
-    return _exit_code(shell, trace, display)
+    _check_answer(trace)
+    return exit_code(shell, trace, display)
 
 
-def _check_head(engine: Asking, display: Display) -> None:
+def check_head(engine: Asking, display: Display) -> None:
+    """Raises UsageError where the model has no head and the display wants its confidence."""
     if display.fail_under is not None and engine.model.head is None:
         raise UsageError(
             f"--fail-under needs a head, and {engine.model.name} has none",
@@ -73,19 +87,41 @@ def _check_head(engine: Asking, display: Display) -> None:
         )
 
 
-def _exit_code(shell: Shell, trace: Trace, display: Display) -> int:
+def _check_answer(trace: Trace) -> None:
     if trace.answer is None:
         cut = trace.finish_reason == "length"
         raise SageError(
             "no answer found in the text", hint="it was cut off: raise --max-tokens" if cut else ""
         )
-    limit = display.fail_under
-    if limit is None or (trace.confidence is not None and trace.confidence >= limit):
-        return 0
+
+
+def exit_code(shell: Shell, trace: Trace, display: Display) -> int:
+    """0, or the lowest of the codes for what is not good enough; each of them is told."""
+    failures = _failures(trace, display)
     if not display.quiet:
-        known = "not known" if trace.confidence is None else f"{trace.confidence:.4g}"
-        shell.note(f"confidence is {known}, --fail-under asks for {limit:g}")
-    return EXIT_LOW_CONFIDENCE
+        for sentence in failures.values():
+            shell.note(sentence)
+    return min(failures, default=0)
+
+
+def _failures(trace: Trace, display: Display) -> dict[int, str]:
+    """Exit codes with what is to be said about them."""
+    failures: dict[int, str] = {}
+    limit, ics_limit = display.fail_under, display.fail_under_ics
+    if limit is not None and (trace.confidence is None or trace.confidence < limit):
+        said = f"confidence is {_known(trace.confidence)}, --fail-under asks for {limit:g}"
+        failures[EXIT_LOW_CONFIDENCE] = said
+    if ics_limit is not None and (trace.ics is None or trace.ics < ics_limit):
+        said = f"inverse consistency is {_known(trace.ics)}, --fail-under-ics asks for {ics_limit:g}"
+        failures[EXIT_LOW_CONSISTENCY] = said
+    share = trace.choice.weighted_share if trace.choice is not None else None
+    if display.require_majority and share is not None and share <= MAJORITY:
+        failures[EXIT_NO_MAJORITY] = f"no majority: {share:.0%} of the weight is behind the answer"
+    return failures
+
+
+def _known(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.4g}"
 
 
 class _View:
@@ -122,6 +158,7 @@ class _View:
             self._relay.finish(trace)
         if trace.familiar is False and not self._display.quiet:
             self._shell.note(UNFAMILIAR)
+        self._show_votes(trace)
         if self._display.quiet or (self._display.as_json and not self._display.verbose):
             return
         face = self._shell.err_face
@@ -130,6 +167,12 @@ class _View:
         if self._display.verbose:
             text += Text("\n") + details(trace)
         self._shell.err.write(paint(text, face) + "\n")
+
+    def _show_votes(self, trace: Trace) -> None:
+        if self._display.show_votes and trace.votes:
+            face = self._shell.err_face
+            table = votes_table(trace.votes, unicode=face.unicode)
+            self._shell.err.write(paint(table, face) + "\n\n")
 
 
 def _steps(shell: Shell, display: Display) -> Steps:
@@ -149,14 +192,15 @@ class _Record:
         self._shell = shell
         self._quiet = display.quiet
         self._wanted = display.log
+        self._conversation = display.conversation
         self._log: Log | None = None
         self._id = ""
 
     @contextmanager
-    def of(self, question: str, model: ModelInfo) -> Iterator[None]:
+    def of(self, question: str, model: ModelInfo, *, system: str = "") -> Iterator[None]:
         """The question is kept before the body answers it; a body that raises leaves it failed."""
-        if self._wanted:
-            self._begin(question, model.name)
+        if self._wanted and is_on(log_path(self._shell.environ)[0]):
+            self._begin(question, model.name, system)
         try:
             yield
         except SageError as error:
@@ -172,11 +216,11 @@ class _Record:
             with self._forgiving():
                 self._log.complete(self._id, trace)
 
-    def _begin(self, question: str, model: str) -> None:
+    def _begin(self, question: str, model: str, system: str) -> None:
         path, named = log_path(self._shell.environ)
         with self._forgiving():
             log = Log(path, named=named)
-            self._id = log.begin(question, model)
+            self._id = log.begin(question, model, conversation=self._conversation, system=system)
             self._log = log
             if log.moved is not None:
                 self._note(f"the log {path} was damaged and is now {log.moved}")

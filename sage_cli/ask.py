@@ -9,14 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from mch_runtime.errors import MissingInputError, UsageError
+from mch_runtime.errors import UsageError
 from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
 from sage_cli import flags
-from sage_cli.assets import DEFAULT_MODEL
+from sage_cli.config import is_configured
 from sage_cli.console import STDIN
+from sage_cli.modes import ModeFlags, as_configured, with_room
+from sage_cli.naming import chosen_model
+from sage_cli.past import chosen_past
 from sage_cli.question import from_argument, join, read_piped
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell, shell_of
+from sage_cli.template_files import fill, load_template
+from sage_cli.template_flags import first_said, keep_template, merged
 from sage_cli.values import number, whole_number
 
 EPILOG = """
@@ -29,8 +34,14 @@ The mark behind a step is the probability that this step is valid; the mark behi
 last line, say how likely the answer is right. Without a head there are no such numbers: the mean
 log-probability of the tokens stands in their place and is called uncalibrated.
 
+Modes:
+  fast      one chain, the default
+  vote      several chains, and the answer that most of their weight is behind
+  think     other steps where one is in doubt, then votes
+  auto      one chain, and more only where the head doubts it
+
 Options for -o:
-  temperature N             0, the default, takes the most likely token
+  temperature N             0, the default, takes the most likely token; votes are drawn at 0.8 then
   top_k N, top_p P, min_p P llama.cpp's filters; 40, 0.95 and 0.05
   seed N, max_tokens N      the flags of these names
 
@@ -42,8 +53,11 @@ Exit codes:
   1    no answer found in the text, or failed otherwise
   2    wrong usage
   3    confidence under --fail-under, or not known
+  4    inverse consistency under --fail-under-ics, or not known
+  5    no majority, with --require-majority
   65   bad data: model, head or input refused
   66   no such file
+  69   llama-cpp-python is not installed, or the network failed
   70   internal error
   71   out of memory
   74   reading or writing failed
@@ -70,6 +84,7 @@ def ask(
     ] = None,
     *,
     model: flags.Model = None,
+    hf: flags.HubModel = None,
     ctx_size: flags.CtxSize = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
@@ -77,11 +92,26 @@ def ask(
     max_tokens: flags.MaxTokens = None,
     seed: flags.Seed = None,
     option: flags.SamplingOption = None,
+    go_on: flags.Continue = False,
+    conversation: flags.Conversation = None,
+    template: flags.TemplateName = None,
+    param: flags.TemplateValue = None,
+    save: flags.SaveTemplate = None,
+    mode: flags.AnsweringMode = None,
+    votes: flags.Votes = None,
+    budget: flags.Budget = None,
+    skepticism: flags.Skepticism = None,
+    deterministic: flags.Deterministic = False,
+    jsonl: flags.Jsonl = False,
     no_stdin: flags.NoStdin = False,
     head: flags.Head = None,
     no_head: flags.NoHead = False,
     force_head: flags.ForceHead = False,
     fail_under: flags.FailUnder = None,
+    fail_under_ics: flags.FailUnderIcs = None,
+    require_majority: flags.RequireMajority = False,
+    show_votes: flags.ShowVotes = False,
+    resume: flags.ResumeFile = None,
     as_json: flags.AsJson = False,
     no_stream: flags.NoStream = False,
     no_log: flags.NoLog = False,
@@ -97,23 +127,55 @@ def ask(
     (sage.trace/1). Steps, confidence and statistics go to standard error.
     """
     shell = shell_of(ctx)
+    mode, votes = as_configured(ctx, mode, votes)
+    effort = ModeFlags(
+        mode=mode,
+        votes=votes,
+        budget=budget,
+        skepticism=skepticism,
+        show_votes=show_votes,
+        require_majority=require_majority,
+        fail_under_ics=fail_under_ics,
+    ).effort()
+    if jsonl:
+        _check_batch(shell, question, template, no_stdin=no_stdin)
+    elif resume is not None:
+        raise UsageError("--resume continues a batch", hint="add --jsonl")
+    if is_configured(ctx, "max_tokens") and any(word.startswith("max_tokens=") for word in option or ()):
+        max_tokens = None
     settings = _settings(option or (), seed=seed, max_tokens=max_tokens)
+    if save is not None:
+        named = Path(hf) if hf else model
+        return keep_template(ctx, save, question=question, system=system, model=named, options=settings)
+    chosen = load_template(shell.environ, template)
+    needed = chosen.takes_input and not jsonl
+    asked = _question(shell, question, use_stdin=not (no_stdin or jsonl), needed=needed)
+    filled = fill(chosen, asked, map(from_argument, param or ()))
+    if chosen.model and model is None and hf is None:
+        model = Path(chosen.model)
+    settings = merged(ctx, settings, _settings(f"{name}={value}" for name, value in chosen.options.items()))
+    if deterministic:
+        settings.setdefault("seed", 0)
+    past = chosen_past(shell, last=go_on, conversation=conversation)
     ask_options = AskOptions(
-        system=from_argument(system),
+        system=first_said(ctx, "system", from_argument(system), filled.system or past.system),
+        past=past.messages,
         max_tokens=settings.pop("max_tokens", None),
         sampling=SamplingOptions(**settings),
+        effort=effort,
     )
     check_threshold(fail_under, use_head=not no_head)
-    asked = _question(shell, question, use_stdin=not no_stdin)
     engine_options = EngineOptions(
-        model=model_path(model, shell.environ),
+        model=chosen_model(shell, model, hf, quiet=quiet),
         head=head,
         use_head=not no_head,
         force_head=force_head,
         ctx_size=ctx_size,
         threads=threads,
         gpu_layers=gpu_layers,
+        deterministic=deterministic,
     )
+    engine_options = with_room(engine_options, effort, batch=jsonl)
 
     from sage_cli.answering import Display, answer
 
@@ -125,25 +187,21 @@ def ask(
         verbose=verbose and not quiet,
         make_safe=safe_output,
         fail_under=fail_under,
+        fail_under_ics=fail_under_ics,
+        require_majority=require_majority,
+        show_votes=show_votes and not jsonl,
+        conversation=past.conversation,
     )
-    return answer(shell, asked, engine_options, ask_options, display)
+    if jsonl:
+        from sage_cli.batch import answer_batch
+
+        return answer_batch(shell, engine_options, ask_options, display, resume=resume)
+    return answer(shell, filled.prompt, engine_options, ask_options, display)
 
 
-def model_path(chosen: Path | None, environ: Mapping[str, str]) -> Path:
-    """The model's file: what was asked for, else SAGE_MODEL, else the embedded one."""
-    if chosen is not None:
-        return chosen
-    if environ.get("SAGE_MODEL"):
-        return Path(environ["SAGE_MODEL"]).expanduser()
-    if not DEFAULT_MODEL.exists():
-        raise MissingInputError(
-            "the embedded model is missing from this installation",
-            hint="reinstall sage, or give -m MODEL.gguf",
-        )
-    return DEFAULT_MODEL
-
-
-def _settings(words: Iterable[str], *, seed: int | None, max_tokens: int | None) -> dict[str, Any]:
+def _settings(
+    words: Iterable[str], *, seed: int | None = None, max_tokens: int | None = None
+) -> dict[str, Any]:
     """The options of ``-o K=V`` by name, and those that have a flag of their own."""
     settings: dict[str, Any] = {
         name: value for name, value in (("seed", seed), ("max_tokens", max_tokens)) if value is not None
@@ -176,6 +234,17 @@ def check_threshold(fail_under: float | None, *, use_head: bool) -> None:
         raise UsageError("--fail-under needs a head, and --no-head uses none", hint="give one of them")
 
 
-def _question(shell: Shell, argument: str | None, *, use_stdin: bool) -> str:
+def _check_batch(shell: Shell, question: str | None, template: str | None, *, no_stdin: bool) -> None:
+    """Raises UsageError where the questions of a batch cannot come from."""
+    if question is not None:
+        raise UsageError("--jsonl reads its questions from standard input", hint="leave QUESTION out")
+    if template is not None:
+        raise UsageError("--jsonl and --template contradict each other", hint="give one of them")
+    if no_stdin or shell.stdin_terminal():
+        raise UsageError("--jsonl has no questions to read", hint="sage ask --jsonl < questions.jsonl")
+
+
+def _question(shell: Shell, argument: str | None, *, use_stdin: bool, needed: bool) -> str:
     piped = "" if shell.stdin_terminal() or not use_stdin else read_piped(STDIN)
-    return join(piped, from_argument(argument or ""))
+    said = from_argument(argument or "")
+    return join(piped, said) if needed or piped or said else ""

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand, TyperGroup
 
 from mch_runtime.errors import UsageError
+from sage_cli.config import FlagDefaults
 from sage_cli.manual import Manual
 from sage_cli.render.safe import one_line
+from sage_cli.shell import Shell
 from sage_cli.values import Coercion
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context
 
-OPTION_FLAGS = frozenset({"-o", "--option"})
+OPTION_FLAGS = frozenset({"-o", "--option", "-p", "--param"})
 _END_OF_OPTIONS = "--"
 _COERCION = Coercion()
 _DEFAULT = "sage.default"  # in a context's meta: the command was not named
@@ -33,6 +35,9 @@ class SageCommand(Manual, TyperCommand):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         _convert_ourselves(self.get_params(ctx))
+        if isinstance(ctx.obj, Shell) and not ctx.resilient_parsing:
+            options = {param.name for param in self.params if param.param_type_name == "option"}
+            ctx.default_map = FlagDefaults(ctx.obj.environ, options)
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             raise self._too_many(ctx, rest)
@@ -138,8 +143,8 @@ class RootGroup(SageGroup):
         return not args or (args[0] not in self.commands and args[0] not in self._own_options(ctx))
 
 
-class LogsGroup(SageGroup):
-    """``sage logs`` lists."""
+class ListGroup(SageGroup):
+    """A group whose commands are about a collection: without one, it lists."""
 
     default = "list"
 

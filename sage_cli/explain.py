@@ -11,7 +11,8 @@ import typer
 from mch_runtime.errors import DataError, UsageError
 from mch_runtime.options import EngineOptions, ExplainOptions
 from sage_cli import flags
-from sage_cli.ask import check_threshold, model_path
+from sage_cli.ask import check_threshold
+from sage_cli.naming import chosen_model
 from sage_cli.question import from_argument
 from sage_cli.render.styles import Format, Style
 from sage_cli.shell import shell_of
@@ -41,6 +42,7 @@ Exit codes:
   4    inverse consistency under --fail-under-ics, or not known
   65   bad data: model, head or record refused
   66   no such file, no such answer
+  69   llama-cpp-python is not installed, or the network failed
   70   internal error
   71   out of memory
   74   reading or writing failed
@@ -64,6 +66,7 @@ def explain(
     ] = None,
     *,
     model: flags.Model = None,
+    hf: flags.HubModel = None,
     ctx_size: flags.CtxSize = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
@@ -84,6 +87,7 @@ def explain(
     as_json: flags.AsJson = False,
     output: flags.OptionalOutputFile = None,
     resume: flags.Resume = False,
+    again: flags.Again = False,
     quiet: flags.Quiet = False,
     color: flags.Color = "auto",
 ) -> int:
@@ -91,7 +95,8 @@ def explain(
     Explain an answer: what each step rests on, where it could have gone elsewhere, what is wrong.
 
     The chain may be this model's own or written by anyone. All of it is measured here, by the model that
-    reads it again; nothing is made up.
+    reads it again; nothing is made up. What was measured of an answer of the log is kept with it and shown again
+    without the model.
     """
     shell = shell_of(ctx)
     wanted = _format(form, style, as_json=as_json)
@@ -108,7 +113,7 @@ def explain(
         alternatives_each=alternatives,
     )
     engine = EngineOptions(
-        model=model_path(model, shell.environ),
+        model=chosen_model(shell, model, hf, quiet=quiet),
         head=head,
         use_head=not no_head,
         force_head=force_head,
@@ -134,6 +139,7 @@ def explain(
             many=many,
             output=output,
             resume=resume,
+            again=again,
             own_words=offline_self,
             quiet=quiet,
             fail_under=fail_under,

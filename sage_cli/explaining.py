@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mch_runtime.atomic import atomic_output
-from mch_runtime.errors import DataError, Interrupted, SageError, UsageError
+from mch_runtime.errors import Interrupted, SageError, UsageError
 from mch_runtime.explanation import Explanation
 from mch_runtime.explanation_wire import explanation_to_wire
 from mch_runtime.observer import ExplainObserver, SilentObserver
 from mch_runtime.options import EngineOptions, ExplainOptions
 from mch_runtime.session import Interrupt
-from sage_cli.growing import GrowingFile, growing
+from mch_runtime.trace import ModelInfo
+from sage_cli.entries import StoredExplanation
+from sage_cli.growing import growing, marks
+from sage_cli.measured import recall, remember
 from sage_cli.paint import paint
 from sage_cli.render.styles import Format, Style
 from sage_cli.screen import passing_line
@@ -34,7 +36,7 @@ _FILE_WIDTH = 80  # columns of text that goes to a file
 class Display:
     """How explanations are shown, where they go, and how good is good enough (None: does not matter).
 
-    many: JSON Lines, one for each record, instead of one document.
+    many: JSON Lines, one for each record, instead of one document. again: measure what was measured before.
     """
 
     format: Format
@@ -42,6 +44,7 @@ class Display:
     many: bool
     output: Path | None
     resume: bool
+    again: bool
     own_words: bool
     quiet: bool
     fail_under: float | None
@@ -56,23 +59,57 @@ def explain_all(
     display: Display,
 ) -> int:
     """Explain, show; the exit code. Raises SageError, and BrokenPipeError if nobody reads."""
+    if not display.many:
+        subject = next(iter(subjects))
+        options = replace(options, system=options.system or subject.system, past=subject.past)
+        stored = (
+            None
+            if display.again
+            else recall(shell, subject, engine_options, options, own_words=display.own_words)
+        )
+        if stored is not None:
+            return _show_again(shell, stored, display)
+        subjects = [subject]
     interrupt = Interrupt()
     loading = passing_line(shell, f"loading {engine_options.model.name}", hidden=display.quiet)
     with shell.signals.guarding(interrupt), loading:
         opening = shell.open_engine(engine_options, interrupt=interrupt)
     with opening as engine:
-        _check_head(engine, display)
+        _check_head(engine.model, display)
         if not display.quiet:
             for notice in engine.notices:
                 shell.note(notice)
         run = _Run(shell, engine, options, display, interrupt)
-        return run.many(subjects) if display.many else run.one(next(iter(subjects)))
+        if display.many:
+            return run.many(subjects)
+        explanation = run.one(subject)
+    remember(shell, subject, engine_options, options, explanation)
+    return _deliver(shell, explanation, display)
 
 
-def _check_head(engine: Asking, display: Display) -> None:
-    if display.fail_under is not None and engine.model.head is None:
+def _show_again(shell: Shell, stored: StoredExplanation, display: Display) -> int:
+    """What the log has, without the model."""
+    _check_head(stored.explanation.trace.model, display)
+    if not display.quiet:
+        shell.note(f"as measured at {stored.created}; --again measures it anew")
+    return _deliver(shell, stored.explanation, display)
+
+
+def _deliver(shell: Shell, explanation: Explanation, display: Display) -> int:
+    """Show a document, or write it to its file; the exit code."""
+    page = _page(explanation, display, shell, to_file=display.output is not None)
+    if display.output is None:
+        shell.out.write(page)
+    else:
+        with shell.users_umask(), atomic_output(display.output) as partial:
+            partial.write_text(page, encoding="utf-8")
+    return _code(explanation, display)
+
+
+def _check_head(model: ModelInfo, display: Display) -> None:
+    if display.fail_under is not None and model.head is None:
         raise UsageError(
-            f"--fail-under needs a head, and {engine.model.name} has none",
+            f"--fail-under needs a head, and {model.name} has none",
             hint="give one with --head FILE, or leave --fail-under out",
         )
 
@@ -92,19 +129,11 @@ class _Run:
         self._display = display
         self._interrupt = interrupt
 
-    def one(self, subject: Subject) -> int:
-        """A document. Raises the subject's error."""
+    def one(self, subject: Subject) -> Explanation:
+        """For a document. Raises the subject's error."""
         observer = Measuring(self._shell, hidden=self._display.quiet)
         with observer.shown():
-            explanation = self._explained(subject, observer)
-        to_file = self._display.output is not None
-        page = _page(explanation, self._display, self._shell, to_file=to_file)
-        if self._display.output is None:
-            self._shell.out.write(page)
-        else:
-            with self._shell.users_umask(), atomic_output(self._display.output) as partial:
-                partial.write_text(page, encoding="utf-8")
-        return self._code(explanation)
+            return self._explained(subject, observer)
 
     def many(self, subjects: Iterable[Subject]) -> int:
         """A line for each record; those that cannot be explained are reported and left out."""
@@ -125,8 +154,8 @@ class _Run:
                     tally.refused(subject.line, error)
                     continue
                 lines.write(subject, explanation)
-                codes.add(self._code(explanation))
-                tally.explained()
+                codes.add(_code(explanation, self._display))
+                tally.done()
         return failure or min(codes - {0}, default=0)
 
     def _explained(self, subject: Subject, observer: ExplainObserver) -> Explanation:
@@ -142,13 +171,22 @@ class _Run:
             yield _Lines(lambda line: self._shell.out.write(f"{line}\n"))
             return
         with self._shell.users_umask(), growing(path, resume=self._display.resume) as file:
-            yield _Lines(file.append, _marks(file, self._engine.model.fingerprint))
+            yield _Lines(
+                file.append,
+                marks(
+                    file,
+                    self._engine.model.fingerprint,
+                    model_of=lambda line: line["trace"]["model"],
+                    wrote="sage explain",
+                ),
+            )
 
-    def _code(self, explanation: Explanation) -> int:
-        confidence, ics = explanation.trace.confidence, explanation.consistency
-        if _under(confidence, self._display.fail_under):
-            return EXIT_LOW_CONFIDENCE
-        return EXIT_LOW_CONSISTENCY if _under(ics.ics if ics else None, self._display.fail_under_ics) else 0
+
+def _code(explanation: Explanation, display: Display) -> int:
+    confidence, ics = explanation.trace.confidence, explanation.consistency
+    if _under(confidence, display.fail_under):
+        return EXIT_LOW_CONFIDENCE
+    return EXIT_LOW_CONSISTENCY if _under(ics.ics if ics else None, display.fail_under_ics) else 0
 
 
 def _under(value: float | None, limit: float | None) -> bool:
@@ -188,20 +226,3 @@ class _Lines:
     def write(self, subject: Subject, explanation: Explanation) -> None:
         record = {"line": subject.line, "sha256": subject.sha256}
         self._put(json.dumps({**explanation_to_wire(explanation), "record": record}))
-
-
-def _marks(file: GrowingFile, fingerprint: str) -> set[tuple[int, str]]:
-    """The records that a file to be continued holds. Raises DataError or UsageError if it is another's."""
-    try:
-        models = {line["trace"]["model"]["fingerprint"] for line in file.lines}
-        marks = {_mark(line["record"]) for line in file.lines}
-    except (KeyError, TypeError) as error:
-        hint = "--resume continues what sage explain wrote"
-        raise DataError(f"{file.path} holds something else than explanations", hint=hint) from error
-    if models - {fingerprint}:
-        raise UsageError(f"{file.path} was made with another model", hint="give that one with -m")
-    return marks
-
-
-def _mark(record: Any) -> tuple[int, str]:
-    return record["line"], record["sha256"]

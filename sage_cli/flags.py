@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mch_runtime.effort import MOST_VOTES
+from mch_runtime.trace import Mode
 from sage_cli.console import ColorChoice
 from sage_cli.render.styles import Format, Style
 from sage_cli.shell import Shell
@@ -29,8 +31,18 @@ Model = Annotated[
     typer.Option(
         "-m",
         "--model",
-        metavar="FILE",
-        help="GGUF file to use. Default: $SAGE_MODEL, else the embedded sage-pico.",
+        metavar="MODEL",
+        help="GGUF file, alias, or name in sage models. Default: $SAGE_MODEL, the configured one, sage-pico.",
+        rich_help_panel=_MODEL,
+    ),
+]
+HubModel = Annotated[
+    str | None,
+    typer.Option(
+        "-hf",
+        "--hf-repo",
+        metavar="NAME",
+        help="Model of the Hugging Face hub, user/repo[:QUANT]; downloaded if it is not in the cache.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -102,6 +114,105 @@ SamplingOption = Annotated[
         rich_help_panel=_GENERATION,
     ),
 ]
+Continue = Annotated[
+    bool,
+    typer.Option(
+        "-c", "--continue", help="Go on with the last conversation of the log.", rich_help_panel=_GENERATION
+    ),
+]
+Conversation = Annotated[
+    str | None,
+    typer.Option(
+        "--cid",
+        metavar="ID",
+        help="Go on with a conversation of the log, by the id of any answer in it.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+TemplateName = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--template",
+        metavar="NAME",
+        help="Ask with a named template; see sage templates. Flags come before what it says.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+TemplateValue = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--param",
+        metavar="K=V",
+        help="The value of a variable of the template, also as -p K V. May be repeated.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+SaveTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--save",
+        metavar="NAME",
+        help="Ask nothing: keep model, system prompt, question and options as a template.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+AnsweringMode = Annotated[
+    Mode | None,
+    typer.Option(
+        "--mode",
+        metavar="MODE",
+        help="fast, vote, think or auto: how much is done for the answer. Default: fast; vote with --votes.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Votes = Annotated[
+    int | None,
+    typer.Option(
+        "--votes",
+        metavar="N",
+        min=1,
+        max=MOST_VOTES,
+        help="Chains to draw at most; fewer if they decide. Default: 8.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        "--budget",
+        metavar="TOKENS",
+        min=1,
+        help="Tokens to write and score for an answer, at most. Default: no limit.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Skepticism = Annotated[
+    float | None,
+    typer.Option(
+        "--skepticism",
+        metavar="S",
+        help="How much inverse consistency and the head weigh against what is merely likely. Default: 16.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="Let no chain's numbers depend on those beside it; seed 0 unless given. May be slower.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Jsonl = Annotated[
+    bool,
+    typer.Option(
+        "--jsonl",
+        help="Answer every line of standard input, plain or {question, id, system}; print a trace for each.",
+        rich_help_panel=_GENERATION,
+    ),
+]
 NoStdin = Annotated[
     bool, typer.Option("--no-stdin", help="Leave standard input alone.", rich_help_panel=_GENERATION)
 ]
@@ -130,6 +241,26 @@ FailUnder = Annotated[
         metavar="P",
         help="Exit with 3 if the confidence is under P (0 to 1) or not known.",
         rich_help_panel=_TRUST,
+    ),
+]
+RequireMajority = Annotated[
+    bool,
+    typer.Option(
+        "--require-majority",
+        help="Exit with 5 if no answer has more than half of the weight.",
+        rich_help_panel=_TRUST,
+    ),
+]
+ShowVotes = Annotated[
+    bool, typer.Option("--show-votes", help="Show what the chains voted for.", rich_help_panel=_DISPLAY)
+]
+ResumeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="FILE",
+        help="With --jsonl: write to this file, line by line; questions that are there are skipped.",
+        rich_help_panel=_DISPLAY,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=_DISPLAY)]
@@ -186,6 +317,14 @@ Resume = Annotated[
         "--resume",
         help="Continue the batch in -o FILE: records that are there are skipped.",
         rich_help_panel=_DISPLAY,
+    ),
+]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Measure anew what was measured of this answer before.",
+        rich_help_panel=_MEASURED,
     ),
 ]
 ExplanationFormat = Annotated[

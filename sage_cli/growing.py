@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,29 @@ def growing(path: Path, *, resume: bool) -> Iterator[GrowingFile]:
         yield GrowingFile(path, descriptor, _kept(descriptor, path, resume=resume))
     finally:
         os.close(descriptor)
+
+
+def marks(
+    file: GrowingFile,
+    fingerprint: str,
+    *,
+    model_of: Callable[[dict[str, Any]], dict[str, Any]],
+    wrote: str,
+) -> set[tuple[int, str]]:
+    """The line and sha256 of the records that a file to be continued holds.
+
+    model_of: the model in one of its lines; wrote: the command that writes such files. Raises DataError if it is no such file,
+    UsageError if another model's.
+    """
+    try:
+        models = {model_of(line)["fingerprint"] for line in file.lines}
+        found = {(line["record"]["line"], line["record"]["sha256"]) for line in file.lines}
+    except (KeyError, TypeError) as error:
+        hint = f"--resume continues what {wrote} wrote"
+        raise DataError(f"{file.path} holds something else than that", hint=hint) from error
+    if models - {fingerprint}:
+        raise UsageError(f"{file.path} was made with another model", hint="give that one with -m")
+    return found
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -10,8 +10,8 @@ import typer
 
 from mch_runtime.errors import HeadError, UsageError
 from sage_cli import flags
-from sage_cli.ask import model_path
 from sage_cli.commands import SageCommand, SageGroup
+from sage_cli.naming import model_path
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell, shell_of
 

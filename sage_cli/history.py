@@ -1,87 +1,44 @@
 """The log of answers: one SQLite file, readable by its owner only, that survives being killed.
 
 A question is stored before it is answered and completed when it is, each in a transaction that has
-reached the disk (WAL, ``synchronous=FULL``) before the next thing happens. A damaged file is moved
-aside, never deleted; a file that is not ours is never touched.
+reached the disk (WAL, ``synchronous=FULL``) before the next thing happens. Answers belong to
+conversations; an explanation is kept with the answer it explains.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import sqlite3
-import stat
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mch_runtime.errors import AccessError, DataError, FileError, MissingInputError, UsageError, file_error
+from mch_runtime.errors import DataError, MissingInputError, UsageError
+from sage_cli.entries import Entry, StoredExplanation, entry_of, new_id
+from sage_cli.log_file import (
+    as_file_error,
+    check_backup,
+    connect,
+    is_damage,
+    log_error,
+    move_aside,
+    prepare,
+)
+from sage_cli.log_schema import REBUILD, is_indexed
 
 if TYPE_CHECKING:
+    from mch_runtime.explanation import Explanation
     from mch_runtime.trace import Trace
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x53414745  # "SAGE"
-_MAGIC = b"SQLite format 3\0"
-_HEADER_BYTES = 100  # https://www.sqlite.org/fileformat.html
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-_SCHEMA = f"""
-CREATE TABLE answers (
-    id            TEXT PRIMARY KEY,
-    created       TEXT NOT NULL,
-    model         TEXT NOT NULL,
-    question      TEXT NOT NULL,
-    answer        TEXT,
-    confidence    REAL,
-    finish_reason TEXT,
-    trace         TEXT
-);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-_SUMMARY = "SELECT id, created, model, question, answer, confidence, finish_reason FROM answers"
-_WHOLE = _SUMMARY.replace(" FROM", ", trace FROM")
-_LATEST = " ORDER BY rowid DESC LIMIT ?"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One logged question. finish_reason None: it was never finished; "failed": it was refused.
-
-    created: ISO 8601, UTC. trace: the JSON form, None without an answer or in lists.
-    """
-
-    id: str
-    created: str
-    model: str
-    question: str
-    answer: str | None
-    confidence: float | None
-    finish_reason: str | None
-    trace: dict[str, Any] | None = None
-
-
-def log_path(environ: Mapping[str, str]) -> tuple[Path, bool]:
-    """Where the log is, and whether the user named that place (``SAGE_LOG``)."""
-    named = environ.get("SAGE_LOG")
-    if named:
-        return Path(named).expanduser(), True
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("sage", appauthor=False)) / "logs.db", False
-
-
-def new_id(milliseconds: int, randomness: int) -> str:
-    """13 characters that sort by time: 45 bits of milliseconds, then 20 random ones."""
-    value = (milliseconds & (1 << 45) - 1) << 20 | randomness & (1 << 20) - 1
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(60, -1, -5))
+_COLUMNS = "id, conversation, created, model, system, question, answer, confidence, finish_reason"
+_SUMMARY = f"SELECT {_COLUMNS} FROM answers"  # noqa: S608 - constants
+_WHOLE = f"SELECT {_COLUMNS}, trace FROM answers"  # noqa: S608 - constants
+_LATEST = " ORDER BY number DESC LIMIT ?"
+_REMOVED_AT_ONCE = 500  # SQLite bounds the values of one statement
 
 
 class Log:
@@ -97,19 +54,19 @@ class Log:
         self.path = path
         self.moved: Path | None = None
         self._named = named
-        _prepare(path, named=named)
+        prepare(path, named=named)
         try:
-            self._db = _connect(path)
+            self._db = connect(path)
         except sqlite3.DatabaseError as error:
             self._start_over(error)
 
     def _start_over(self, error: sqlite3.DatabaseError) -> None:
         """With an empty log if ``error`` says that this one is damaged; else raises FileError."""
-        if not _is_damage(error) or self.moved is not None:
-            raise _log_error(error, self.path) from error
-        self.moved = _move_aside(self.path)
-        _prepare(self.path, named=self._named)
-        self._db = _connect(self.path)
+        if not is_damage(error) or self.moved is not None:
+            raise log_error(error, self.path) from error
+        self.moved = move_aside(self.path)
+        prepare(self.path, named=self._named)
+        self._db = connect(self.path)
 
     def __enter__(self) -> Log:
         return self
@@ -121,16 +78,17 @@ class Log:
         """Nothing is lost without it."""
         self._db.close()
 
-    def begin(self, question: str, model: str) -> str:
-        """Store a question that is about to be answered; its id."""
-        created = datetime.now(UTC).isoformat(timespec="seconds")
+    def begin(self, question: str, model: str, *, conversation: str = "", system: str = "") -> str:
+        """Store a question that is about to be answered; its id.
+
+        conversation: the one it belongs to; "" begins one, which goes by this id. system: its system prompt.
+        """
+        statement = "INSERT INTO answers (id, conversation, created, model, system, question) VALUES (?, ?, ?, ?, ?, ?)"
         while True:
             identifier = new_id(time.time_ns() // 1_000_000, secrets.randbits(20))
+            values = (identifier, conversation or identifier, _now(), model, system, question)
             try:
-                self._execute(
-                    "INSERT INTO answers (id, created, model, question) VALUES (?, ?, ?, ?)",
-                    (identifier, created, model, question),
-                )
+                self._execute(statement, values)
             except sqlite3.IntegrityError:
                 continue
             except sqlite3.DatabaseError as error:
@@ -143,7 +101,8 @@ class Log:
         from mch_runtime.wire import to_wire
 
         self._write(
-            "UPDATE answers SET answer = ?, confidence = ?, finish_reason = ?, trace = ? WHERE id = ?",
+            "UPDATE answers SET text = ?, answer = ?, confidence = ?, finish_reason = ?, trace = ? WHERE id = ?",
+            trace.text,
             trace.answer,
             trace.confidence,
             trace.finish_reason,
@@ -155,9 +114,51 @@ class Log:
         """Store that there will be no answer."""
         self._write("UPDATE answers SET finish_reason = ? WHERE id = ?", reason, identifier)
 
-    def latest(self, limit: int) -> list[Entry]:
-        """The last entries, newest first, without their traces."""
-        return [_entry(row) for row in self._read(_SUMMARY + _LATEST, limit)]
+    def withdraw(self, identifier: str) -> None:
+        """The answer stays in the log and is no longer a turn of its conversation."""
+        self._write("UPDATE answers SET withdrawn = 1 WHERE id = ?", identifier)
+
+    def turns(self, conversation: str) -> list[Entry]:
+        """The questions of a conversation with their traces, oldest first, those without an answer too.
+
+        What was withdrawn is left out.
+        """
+        where = " WHERE conversation = ? AND NOT withdrawn ORDER BY number"
+        return [entry_of(row) for row in self._read(_WHOLE + where, conversation)]
+
+    def last_conversation(self) -> str | None:
+        """The conversation of the last question, None in an empty log."""
+        latest = self.latest(1)
+        return latest[0].conversation if latest else None
+
+    def count(self) -> int:
+        """How many questions there are."""
+        return int(self._read("SELECT count(*) AS n FROM answers")[0]["n"])
+
+    def latest(self, limit: int, *, conversation: str | None = None) -> list[Entry]:
+        """The last entries, newest first, without their traces; those of one conversation if it is given."""
+        if conversation is None:
+            return [entry_of(row) for row in self._read(_SUMMARY + _LATEST, limit)]
+        where = " WHERE conversation = ?"
+        return [entry_of(row) for row in self._read(_SUMMARY + where + _LATEST, conversation, limit)]
+
+    def search(self, words: str, limit: int) -> list[Entry]:
+        """The last entries whose question or text has all the words, newest first, without their traces.
+
+        With SQLite's full text search a word may be the beginning of one; without, it may be anywhere.
+        """
+        parts = words.split()
+        if not parts:
+            return []
+        if is_indexed(self._db):
+            quoted = " ".join('"{}"*'.format(part.replace('"', '""')) for part in parts)
+            where, values = " WHERE number IN (SELECT rowid FROM words WHERE words MATCH ?)", [quoted]
+        else:
+            where = " WHERE " + " AND ".join(
+                ["instr(lower(question || ' ' || coalesce(text, '')), ?)"] * len(parts)
+            )
+            values = [part.lower() for part in parts]
+        return [entry_of(row) for row in self._read(_SUMMARY + where + _LATEST, *values, limit)]
 
     def find(self, part: str) -> Entry:
         """The entry whose id begins or ends with ``part``; "" is the last one.
@@ -177,10 +178,91 @@ class Log:
         if len(rows) > 1:
             several = ", ".join(row["id"] for row in rows[:3])
             raise UsageError(f"several answers go by {part}", hint=f"{several}{', …' if rows[3:] else ''}")
-        return _entry(rows[0])
+        return entry_of(rows[0])
+
+    def keep_explanation(
+        self, identifier: str, explanation: Explanation, *, conditions: Mapping[str, Any]
+    ) -> None:
+        """Keep what was measured of an answer; it takes the place of what was measured under the same conditions."""
+        from mch_runtime.explanation_wire import explanation_to_wire
+
+        self._write(
+            "INSERT OR REPLACE INTO explanations (answer, created, conditions, explanation) VALUES (?, ?, ?, ?)",
+            identifier,
+            _now(),
+            json.dumps(conditions, sort_keys=True),
+            json.dumps(explanation_to_wire(explanation)),
+        )
+
+    def explanation(
+        self, identifier: str, *, suits: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> StoredExplanation | None:
+        """The last explanation of an answer whose conditions suit, None if there is none.
+
+        Raises DataError if it is damaged.
+        """
+        from mch_runtime.explanation_wire import explanation_from_wire
+
+        query = (
+            "SELECT created, conditions, explanation FROM explanations WHERE answer = ? ORDER BY number DESC"
+        )
+        for row in self._read(query, identifier):
+            try:
+                conditions = json.loads(row["conditions"])
+                if suits(conditions):
+                    made = explanation_from_wire(json.loads(row["explanation"]))
+                    return StoredExplanation(created=row["created"], conditions=conditions, explanation=made)
+            except ValueError:
+                raise DataError(
+                    f"the stored explanation of {identifier} is damaged", hint="--again makes it anew"
+                ) from None
+        return None
+
+    def before(self, created: str) -> list[str]:
+        """The ids of the questions asked before a moment: ISO 8601, UTC."""
+        return [row["id"] for row in self._read("SELECT id FROM answers WHERE created < ?", created)]
+
+    def everything(self) -> list[str]:
+        """The ids of all questions."""
+        return [row["id"] for row in self._read("SELECT id FROM answers")]
+
+    def remove(self, identifiers: Iterable[str]) -> None:
+        """Forget answers and their explanations, all of them or none, and leave no trace of them in the file."""
+        doomed = list(identifiers)
+        with as_file_error(self.path):
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                for first in range(0, len(doomed), _REMOVED_AT_ONCE):
+                    some = doomed[first : first + _REMOVED_AT_ONCE]
+                    marks = ", ".join("?" * len(some))
+                    self._db.execute(f"DELETE FROM explanations WHERE answer IN ({marks})", some)  # noqa: S608 - marks
+                    self._db.execute(f"DELETE FROM answers WHERE id IN ({marks})", some)  # noqa: S608 - marks
+                if is_indexed(self._db):
+                    self._db.execute(REBUILD)
+            with contextlib.suppress(
+                sqlite3.OperationalError
+            ):  # what was deleted is blank; shrinking can wait
+                self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def back_up(self, target: Path) -> None:
+        """Write the log as it is now to a file, whole or not at all, also while others are writing to the log.
+
+        Raises UsageError if that is no place for a copy, FileError and its like.
+        """
+        from mch_runtime.atomic import atomic_output
+
+        check_backup(target, self.path)
+        with atomic_output(target) as partial, as_file_error(self.path):
+            copy = sqlite3.connect(partial)
+            try:
+                self._db.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
+            finally:
+                copy.close()
 
     def _write(self, statement: str, *values: object) -> None:
-        with _as_file_error(self.path):
+        with as_file_error(self.path):
             self._execute(statement, values)
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> None:
@@ -189,101 +271,9 @@ class Log:
             self._db.execute(statement, values)
 
     def _read(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with _as_file_error(self.path):
+        with as_file_error(self.path):
             return self._db.execute(query, values).fetchall()
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    fields = dict(row)
-    stored = fields.pop("trace", None)
-    try:
-        trace = json.loads(stored) if stored else None
-    except ValueError:
-        raise DataError(f"the stored answer {row['id']} is damaged") from None
-    return Entry(**fields, trace=trace)
-
-
-def _prepare(path: Path, *, named: bool) -> None:
-    """Make the file, private from its first byte, or check the one that is there."""
-    try:
-        if not named:
-            _private_directory(path.parent)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise file_error(error, "open the log", path) from error
-    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-        status = os.fstat(fd)
-        if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
-            raise AccessError(f"the log {path} is not a file of yours", hint="set SAGE_LOG to another place")
-        if named and _is_foreign(file.read(_HEADER_BYTES), status.st_size):
-            raise DataError(f"{path} is not a log of answers", hint="set SAGE_LOG to another place")
-        os.fchmod(fd, 0o600)
-
-
-def _is_foreign(header: bytes, size: int) -> bool:
-    """Whether a file is no log, by SQLite's header; a log that was just being made is one blank page."""
-    if not header:
-        return False
-    page_bytes, mark = (int.from_bytes(header[at:end], "big") for at, end in ((16, 18), (68, 72)))
-    blank = mark == 0 and size <= page_bytes
-    return not header.startswith(_MAGIC) or not (mark == APPLICATION_ID or blank)
-
-
-def _private_directory(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise AccessError(f"others may write in {directory}", hint=f"chmod 700 {directory}")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-    try:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA secure_delete = ON")
-        _check_schema(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _check_schema(db: sqlite3.Connection, path: Path) -> None:
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        application = db.execute("PRAGMA application_id").fetchone()[0]
-        empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if empty and not version:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-        elif application != APPLICATION_ID:
-            raise DataError(f"{path} is another program's database", hint="set SAGE_LOG to another place")
-        elif version > SCHEMA_VERSION:
-            raise DataError(f"the log {path} is from a newer sage (version {version})", hint="upgrade sage")
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
-
-
-def _move_aside(path: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    for suffix in ("-wal", "-shm", ""):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(f"{path}.corrupt-{stamp}{suffix}")
-    return Path(f"{path}.corrupt-{stamp}")
-
-
-@contextlib.contextmanager
-def _as_file_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _log_error(error, path) from error
-
-
-def _log_error(error: sqlite3.Error, path: Path) -> FileError:
-    return FileError(f"the log {path} cannot be used: {error}", hint="sage logs path; --no-log does without")
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -75,6 +75,10 @@ class Steps(Protocol):
 
     def prefill(self, done: int, total: int) -> None: ...
 
+    def drawn(self, ended: int, wanted: int) -> None:
+        """So many of several chains have been written."""
+        ...
+
     def reasoning(self, text: str) -> None: ...
 
     def before_answer(self, text: str) -> None:
@@ -105,6 +109,9 @@ class Relay:
 
     def prefill(self, done: int, total: int) -> None:
         self._steps.prefill(done, total)
+
+    def drawn(self, ended: int, wanted: int) -> None:
+        self._steps.drawn(ended, wanted)
 
     def text(self, text: str, part: Part) -> None:
         if part == "reasoning":
@@ -138,6 +145,9 @@ class Recorder:
     def prefill(self, done: int, total: int) -> None:
         self._relay.prefill(done, total)
 
+    def drawn(self, ended: int, wanted: int) -> None:
+        self._relay.drawn(ended, wanted)
+
     def text(self, text: str, part: Part) -> None:
         self._events.append(lambda: self._relay.text(text, part))
 
@@ -154,6 +164,9 @@ class NoSteps:
     """``-q``, ``--json``: nothing."""
 
     def prefill(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def drawn(self, ended: int, wanted: int) -> None:
         """Nothing."""
 
     def reasoning(self, text: str) -> None:

@@ -36,7 +36,7 @@ def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
     yield f"{_heading('Usage:', ctx)} {usage}"
     yield ""
     yield from _prose(command.help, ctx, width)
-    for title, rows in _sections(command, ctx):
+    for title, rows in sections(command, ctx):
         yield ""
         yield _heading(f"{title}:", ctx)
         for left, right in rows:
@@ -46,7 +46,8 @@ def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
         yield from _prose(command.epilog, ctx, width)
 
 
-def _sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:
+def sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:
+    """Commands, arguments and options under their titles: what is typed, and what it does."""
     subcommands = _subcommands(command, ctx)
     if subcommands:
         yield "Commands", subcommands
@@ -94,17 +95,22 @@ def _row(left: str, right: str, ctx: Context, width: int) -> Iterator[str]:
         yield " " * (_INDENT + _LEFT) + line
 
 
+def paragraphs(text: str | None) -> Iterator[tuple[bool, list[str]]]:
+    """Whether a paragraph stands as it is written, because it has indented lines, and its lines."""
+    for paragraph in inspect.cleandoc(text or "").split("\n\n"):
+        lines = paragraph.splitlines()
+        yield any(line.startswith(" ") for line in lines), lines
+
+
 def _prose(text: str | None, ctx: Context, width: int) -> Iterator[str]:
     """Paragraphs filled to ``width``; those with indented lines as they are, their headings bold."""
-    paragraphs = inspect.cleandoc(text or "").split("\n\n")
-    for index, paragraph in enumerate(paragraphs):
+    for index, (as_written, lines) in enumerate(paragraphs(text)):
         if index:
             yield ""
-        lines = paragraph.splitlines()
-        if any(line.startswith(" ") for line in lines):
+        if as_written:
             yield from (_heading(line, ctx) if line.endswith(":") else line for line in lines)
         else:
-            yield from _wrap(paragraph, width)
+            yield from _wrap(" ".join(lines), width)
 
 
 def _wrap(text: str, width: int) -> list[str]:

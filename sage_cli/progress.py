@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell
@@ -16,15 +23,15 @@ Advance = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(shell: Shell, what: str, *, quiet: bool) -> Iterator[Advance]:
-    """Hands out a function that takes bytes done and bytes in all."""
+def bar(shell: Shell, what: str, *, quiet: bool, counted: bool = False) -> Iterator[Advance]:
+    """Hands out a function that takes bytes done and bytes in all; with ``counted``, things of any kind."""
     face = shell.err_face
     shown = face.terminal and face.color and not quiet
     console = Console(file=sys.stderr, force_terminal=shown, legacy_windows=False, safe_box=not face.unicode)
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn(),
+        MofNCompleteColumn() if counted else DownloadColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import difflib
 import platform
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from mch_runtime.errors import UsageError
-from sage_cli import ask, explain, files, heads, logs
+from sage_cli import (
+    ask,
+    bench,
+    completion,
+    evaluate,
+    explain,
+    files,
+    heads,
+    logs,
+    models,
+    pulling,
+    quality,
+    quantizing,
+    settings,
+    templates,
+)
+from sage_cli.chat import command as chat
 from sage_cli.commands import GenerateCommand, RootGroup, SageCommand
 from sage_cli.shell import Shell, shell_of
 
@@ -29,7 +45,8 @@ steps, confidence and everything else go to standard error.
 
 EPILOG = """
 Environment:
-  SAGE_MODEL                GGUF file to ask instead of the embedded sage-pico
+  SAGE_MODEL                model to ask instead of the embedded sage-pico
+  SAGE_CONFIG               file of settings; see sage config path
   SAGE_LOG                  file that answers are kept in; see sage logs path
   SAGE_DEBUG=1              show where an internal error happened
   NO_COLOR, FORCE_COLOR     never, always use colour
@@ -42,6 +59,7 @@ app = typer.Typer(
     epilog=EPILOG,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     subcommand_metavar="[COMMAND | QUESTION] …",
     options_metavar="",
@@ -81,17 +99,30 @@ def _root(
 
 
 app.command("ask", cls=GenerateCommand, epilog=ask.EPILOG)(ask.ask)
+app.command("chat", cls=GenerateCommand, epilog=chat.EPILOG)(chat.chat)
 app.command("explain", cls=SageCommand, epilog=explain.EPILOG)(explain.explain)
+app.command("eval", cls=SageCommand, epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("convert", cls=SageCommand)(files.convert)
-app.command("quantize", cls=SageCommand)(files.quantize)
+app.command("quantize", cls=SageCommand, epilog=quantizing.EPILOG)(quantizing.quantize)
+app.command("quality", cls=SageCommand, epilog=quality.EPILOG)(quality.quality)
+app.command("pull", cls=SageCommand, epilog=pulling.EPILOG)(pulling.pull)
+app.add_typer(models.app, name="models")
+app.command("show", cls=SageCommand)(models.show)
+app.command("rm", cls=SageCommand)(models.remove)
+app.command("alias", cls=SageCommand)(models.alias)
+app.add_typer(settings.app, name="config")
+app.command("bench", cls=SageCommand, epilog=bench.EPILOG)(bench.bench)
 app.add_typer(heads.app, name="head")
 app.add_typer(logs.app, name="logs")
+app.add_typer(templates.app, name="templates")
+app.command("completion", cls=SageCommand, epilog=completion.EPILOG)(completion.completion)
 
 
 def invoke(argv: list[str], shell: Shell) -> int:
     """Run a command line and return its exit code. Raises SageError, OSError, Stopped."""
     command = typer.main.get_command(app)
-    command._main_shell_completion({}, NAME)
+    if completion.VARIABLE in shell.environ:
+        return completion.answer_shell(shell, cast("RootGroup", command), argv)
     try:
         with command.make_context(NAME, argv, obj=shell, color=shell.out_face.color) as ctx:
             return command.invoke(ctx) or 0

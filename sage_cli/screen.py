@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.cells import cell_len
@@ -112,3 +112,23 @@ def passing_line(shell: Shell, text: str, *, hidden: bool = False) -> Iterator[N
         yield
     finally:
         shell.err.write(CLEAR_LINE)
+
+
+@contextmanager
+def changing_line(shell: Shell, *, hidden: bool = False) -> Iterator[Callable[[str], None]]:
+    """Hands out a function that says on the terminal what is being done, in the place of what it said before.
+
+    The line is gone at the end; elsewhere than on a terminal there is nothing.
+    """
+    face = shell.err_face
+    stands = face.terminal and face.color and not hidden
+
+    def say(text: str) -> None:
+        if stands:
+            shell.err.write(CLEAR_LINE + paint(Text(one_line(text), "dim"), face))
+
+    try:
+        yield say
+    finally:
+        if stands:
+            shell.err.write(CLEAR_LINE)

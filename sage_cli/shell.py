@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
@@ -15,10 +15,11 @@ from sage_cli.render.safe import one_line
 from sage_cli.signals import Signals
 
 if TYPE_CHECKING:
+    from mch_runtime.answering import Answered, Question
     from mch_runtime.explanation import Explanation
     from mch_runtime.inverse.subject import Written
     from mch_runtime.observer import ExplainObserver, Observer
-    from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions
+    from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions, Message
     from mch_runtime.session import Interrupt
     from mch_runtime.trace import ModelInfo, Trace
 
@@ -34,9 +35,28 @@ class Asking(Protocol):
 
     def ask(self, question: str, options: AskOptions, *, observer: Observer) -> Trace: ...
 
+    def answers(self, questions: Iterable[Question]) -> Iterator[Answered]: ...
+
     def explain(
         self, chain: Trace | Written, options: ExplainOptions, *, observer: ExplainObserver
     ) -> Explanation: ...
+
+
+class Chatting(Asking, Protocol):
+    """What a conversation needs beyond that."""
+
+    @property
+    def n_ctx(self) -> int: ...
+
+    @property
+    def dialect(self) -> str: ...
+
+    @property
+    def template(self) -> str: ...
+
+    def size(self, question: str, options: AskOptions) -> int: ...
+
+    def message(self, trace: Trace) -> Message: ...
 
 
 class OpenEngine(Protocol):

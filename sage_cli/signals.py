@@ -50,6 +50,11 @@ class Signals:
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, signal.SIG_DFL)
 
+    def forget_interrupt(self) -> None:
+        """A Ctrl-C has done what it was meant to do; the program goes on."""
+        if self.received == signal.SIGINT:
+            self.received = None
+
     @contextmanager
     def guarding(self, engine: Interruptible) -> Iterator[None]:
         """Signals ask ``engine`` to stop, so that what it has done so far is kept.

@@ -67,6 +67,9 @@ class _TerminalSteps(NoSteps):
         if total >= _LONG_PROMPT and done < total:
             self._screen.status(f"reading {done:,} of {total:,} tokens")
 
+    def drawn(self, ended: int, wanted: int) -> None:
+        self._screen.status(f"{ended} of {wanted} chains")
+
 
 class WovenSteps(_TerminalSteps):
     """Both streams are one terminal."""

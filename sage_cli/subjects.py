@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from mch_runtime.errors import DataError, FileError, MissingInputError, SageError, file_error
 from mch_runtime.wire import from_wire
 from sage_cli.console import STDIN
-from sage_cli.history import Log, log_path
+from sage_cli.history import Log
+from sage_cli.log_file import log_path
+from sage_cli.past import past_of
 from sage_cli.shell import Shell
 
 if TYPE_CHECKING:
     from mch_runtime.inverse.subject import Written
+    from mch_runtime.options import Message
     from mch_runtime.records import Record
     from mch_runtime.trace import Trace
 
@@ -27,11 +30,17 @@ _ID = re.compile(r"[0-9a-z]{1,13}")
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A chain to be explained, or why it cannot be. line: where it begins in its input, from 1."""
+    """A chain to be explained, or why it cannot be. line: where it begins in its input, from 1.
+
+    id: of the answer in the log, "" if it does not come from there. system and past: under what it was asked.
+    """
 
     line: int
     given: Trace | Written | None
     error: SageError | None = None
+    id: str = ""
+    system: str = ""
+    past: tuple[Message, ...] = ()
 
     def chain(self) -> Trace | Written:
         """Raises the subject's error if it has one."""
@@ -91,13 +100,14 @@ def _from_log(shell: Shell, identifier: str) -> Subject:
         raise MissingInputError(f"there is no log at {path}", hint="ask something first, or give a file")
     with Log(path, named=named) as log:
         entry = log.find(identifier)
+        past = past_of(log, entry.conversation, before=entry.id)
     if entry.trace is None:
         raise MissingInputError(f"{entry.id} has no answer to explain", hint="sage logs lists what was asked")
     if entry.answer is None:
         raise SageError(
             f"no answer was found in the text of {entry.id}", hint="sage logs show has what there is"
         )
-    return Subject(line=1, given=from_wire(entry.trace))
+    return Subject(line=1, given=from_wire(entry.trace), id=entry.id, system=entry.system, past=past.messages)
 
 
 def _read(file: BinaryIO, name: str) -> Iterator[Subject]:

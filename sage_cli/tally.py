@@ -1,4 +1,4 @@
-"""How far explaining is: a line that stands on the terminal, and what came of a batch at the end."""
+"""How far a batch is: a line that stands on the terminal, and what came of a batch at the end."""
 
 from __future__ import annotations
 
@@ -45,14 +45,16 @@ class Measuring:
 class Tally:
     """Counts records; everything goes to standard error, and only errors where it has to be quiet."""
 
-    def __init__(self, shell: Shell, *, quiet: bool) -> None:
+    def __init__(self, shell: Shell, *, quiet: bool, done: str = "explained") -> None:
+        """done: what is said of the records that succeeded."""
         face = shell.err_face
         self._shell = shell
         self._quiet = quiet
+        self._done = done
         self._stands = face.terminal and face.color and not quiet
         self._drawn = -_EVERY
         self._began = monotonic()
-        self._counts = {"explained": 0, "refused": 0, "skipped": 0}
+        self._counts = {done: 0, "refused": 0, "skipped": 0}
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -64,14 +66,14 @@ class Tally:
             if not self._quiet:
                 self._shell.err.write(f"{self._text()}\n")
 
-    def explained(self) -> None:
-        self._count("explained")
+    def done(self) -> None:
+        self._count(self._done)
 
     def skipped(self) -> None:
         self._count("skipped")
 
     def refused(self, line: int, error: SageError) -> None:
-        """A record that could not be explained, with its line number in the input."""
+        """A record that failed, with its line number in the input."""
         self._clear()
         color = self._shell.err_face.color
         name = "\x1b[1;31msage:\x1b[0m" if color else "sage:"
@@ -92,8 +94,8 @@ class Tally:
             self._shell.err.write(CLEAR_LINE)
 
     def _text(self) -> str:
-        told = [f"{count:,} {what}" for what, count in self._counts.items() if count or what == "explained"]
+        told = [f"{count:,} {what}" for what, count in self._counts.items() if count or what == self._done]
         return ", ".join(told)
 
     def _rate(self) -> float:
-        return self._counts["explained"] / max(monotonic() - self._began, 1e-3)
+        return self._counts[self._done] / max(monotonic() - self._began, 1e-3)

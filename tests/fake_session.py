@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class FakeVocabulary:
 class FakeBranch:
     def __init__(self) -> None:
         self.tokens: list[int] = []
+        self.parent: FakeBranch | None = None
+        self.shared = 0
 
     @property
     def length(self) -> int:
@@ -85,11 +88,13 @@ class FakeSession:
         replies: Mapping[str, str],
         *,
         n_ctx: int = 512,
+        room: int = 0,
         max_sequences: int = 8,
         interrupt: Interrupt | None = None,
     ) -> None:
         self.vocabulary = FakeVocabulary()
         self.n_ctx = n_ctx
+        self.room = room
         self.max_sequences = max_sequences
         self.decodes: list[list[int]] = []  # of every decode, how many tokens each feed had
         self.logits: FloatArray | None = None
@@ -103,7 +108,12 @@ class FakeSession:
 
     @property
     def free_tokens(self) -> int:
-        return max(0, self.n_ctx - sum(branch.length for branch in self._live))
+        return max(0, self.n_ctx + self.room - sum(map(self._own_tokens, self._live)))
+
+    def _own_tokens(self, branch: FakeBranch) -> int:
+        if branch.parent not in self._live:
+            return branch.length
+        return branch.length - min(branch.shared, branch.length, branch.parent.length)
 
     @contextmanager
     def branch(self) -> Iterator[FakeBranch]:
@@ -122,11 +132,20 @@ class FakeSession:
         self._check(parent, length)
         with self.branch() as child:
             child.tokens = parent.tokens[:length]
+            child.parent, child.shared = parent, length
             yield child
 
     def truncate(self, branch: FakeBranch, length: int) -> None:
         self._check(branch, length)
         del branch.tokens[length:]
+
+    def thin(self, branch: FakeBranch, kept: Sequence[int]) -> None:
+        self._check(branch, 0)
+        if len(self._live) > 1:
+            raise ValueError("other branches may share the tokens")
+        if any(a >= b for a, b in pairwise([-1, *kept, branch.length])):
+            raise ValueError("the places do not ascend within the branch")
+        branch.tokens = [branch.tokens[place] for place in kept]
 
     def _check(self, branch: FakeBranch, length: int) -> None:
         if branch not in self._live or not 0 <= length <= branch.length:
@@ -172,10 +191,10 @@ class FakeSession:
     def _next(self, tokens: list[int]) -> int:
         """The reply's next token if the last known question has been asked, else the end."""
         plain = bytes(token for token in tokens if token < 256)
-        for question, reply in self._replies:
-            at = plain.rfind(question)
+        asked = [(plain.rfind(question), question, reply) for question, reply in self._replies]
+        for at, question, reply in sorted(asked, reverse=True):
             if at < 0:
-                continue
+                break
             written = plain[at + len(question) :]
             done = next(
                 (n for n in range(len(written), -1, -1) if list(written[-n:] if n else b"") == reply[:n]), 0

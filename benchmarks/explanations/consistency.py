@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.explanations.chains import Explained
 from benchmarks.explanations.figures import Table, ratio, recorded, shown
-from benchmarks.metrics import Estimate
+from mch_runtime.evaluation.metrics import Estimate
 from training.curriculum import ALL_FAMILIES
 
 SCORES: Mapping[str, Callable[[Explained], float | None]] = {

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.explanations.chains import LIGHT, ask, told
 from benchmarks.explanations.figures import Table, ratio, recorded, shown, verdict
-from benchmarks.metrics import Estimate
 from mch_runtime.engine import Engine
+from mch_runtime.evaluation.metrics import Estimate
 from mch_runtime.options import ExplainOptions
 from training.problems import Problem
 

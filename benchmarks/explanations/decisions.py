@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from benchmarks.explanations.chains import LIGHT, Written, told
 from benchmarks.explanations.figures import Table, ratio, recorded, share, shown, verdict
-from benchmarks.metrics import Estimate
 from mch_runtime.engine import Engine
+from mch_runtime.evaluation.metrics import Estimate
 from mch_runtime.explanation import Alternative, Decision
 
 WITHIN = (1, 2, 3)

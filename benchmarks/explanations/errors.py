@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.explanations.chains import Explained
 from benchmarks.explanations.figures import Table, ratio, recorded, share, shown, verdict
-from benchmarks.metrics import Estimate, wilson
+from mch_runtime.evaluation.metrics import Estimate, wilson
 from mch_runtime.inverse.segment import sentences
 from mch_runtime.inverse.verdicts import first_wrong, judge_steps
 from mch_runtime.trace import Step

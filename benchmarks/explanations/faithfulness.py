@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 
 from benchmarks.explanations.chains import LIGHT, Written, told
 from benchmarks.explanations.figures import Table, ratio, recorded, shown
-from benchmarks.metrics import Estimate
 from mch_runtime.engine import Engine
+from mch_runtime.evaluation.metrics import Estimate
 from mch_runtime.explanation import Faithfulness
 
 MEASURED = replace(LIGHT, premises=True, attention=True, faithfulness=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.metrics import Array, Estimate
 from benchmarks.targets import Target
+from mch_runtime.evaluation.metrics import Array, Estimate
 
 ROUNDS = 1000
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.explanations.chains import told
 from benchmarks.explanations.figures import Table, ratio, recorded, shown, verdict
-from benchmarks.metrics import Estimate
 from benchmarks.premises_study import (
     CTX_SIZE,
     MAX_SEQUENCES,
@@ -23,6 +22,7 @@ from benchmarks.premises_study import (
     quality,
     recency,
 )
+from mch_runtime.evaluation.metrics import Estimate
 from mch_runtime.inverse.premises import ABLATION_SHARE, ATTENTION_SHARE, JOINT_SHARE, shares
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model

@@ -54,6 +54,8 @@ TENSOR_TYPES = {
     34: ("TQ1_0", 256, 54),
     35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17),
+    41: ("Q1_0", 128, 18),
+    42: ("Q2_0", 64, 18),
 }
 _NO_WEIGHTS = {"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"}
 WEIGHTS = frozenset(name for name, _, _ in TENSOR_TYPES.values()) - _NO_WEIGHTS

@@ -61,6 +61,12 @@ def read_tail(fd: int, gguf: GgufFile, size: int) -> Tail:
     return Tail(kind="unexplained", base_length=base, length=size - base)
 
 
+def bears_footer(fd: int) -> bool:
+    """Whether the file ends as one with a head does, which a glance tells; not whether the head is whole."""
+    size = size_of(fd)
+    return size >= _FOOTER.size and _read(fd, size - _FOOTER.size, _FOOTER.size).startswith(MAGIC)
+
+
 def boundary(length: int) -> int:
     """Where a head begins behind a base of ``length`` bytes."""
     return -(-length // BOUNDARY) * BOUNDARY

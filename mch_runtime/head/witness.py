@@ -48,6 +48,11 @@ class HeadWitness:
         """The channels at the last step's end, calibrated or not; empty before the first."""
         return dict(self._channels)
 
+    @property
+    def logits(self) -> dict[str, float]:
+        """The channels at the last step's end before any scaling; empty before the first."""
+        return dict(self._raw)
+
     def answer_confidence(self, mode: str) -> float | None:
         """P(the answer is right) by the mode's calibrator, else by the ``answer`` channel itself.
 

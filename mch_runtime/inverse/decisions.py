@@ -17,31 +17,16 @@ from mch_runtime.explanation import Alternative, Decision, Outcome
 from mch_runtime.head.spec import Head
 from mch_runtime.inverse.commitment import Commitment
 from mch_runtime.inverse.consistency import Reasoning, measure_consistency
+from mch_runtime.inverse.energy import energy
 from mch_runtime.inverse.reading import Read
 from mch_runtime.inverse.roads import Road, Turn, chain_road, follow
 from mch_runtime.inverse.segment import Segment
 from mch_runtime.prompting import Frame, Prompt
 from mch_runtime.session import Session
 
-LAMBDA_ICS = 0.25
-LAMBDA_SOUND = 0.25
-SMALLEST_PROBABILITY = 1e-6  # of a sound chain, so that energies stay finite
 COMMITMENT_MOVES = 0.1  # nats in one step
 ROADS_PER_ALTERNATIVE = 2  # followed for each that is asked for, since not all of them matter
 LONGEST_ANSWER = 40  # characters of it in a sentence
-
-
-def energy(*, logprob_mean: float, sound: float | None, ics: float | None) -> float:
-    """E = -mean log P(z | x) - lambda_c log c_sound - lambda_i ICS; lower is better.
-
-    A term that was not measured is left out, for all of the roads that are compared.
-    """
-    value = -logprob_mean
-    if sound is not None:
-        value -= LAMBDA_SOUND * math.log(max(sound, SMALLEST_PROBABILITY))
-    if ics is not None:
-        value -= LAMBDA_ICS * ics
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +165,7 @@ def _outcomes(session: Session, roads: Sequence[Road], survey: Survey, frame: Fr
             answer=survey.answer_of(road.text) if road.complete else None,
             confidence=road.confidence_raw if survey.calibrated and road.complete else None,
             ics=ics,
-            energy=energy(logprob_mean=road.logprob_mean, sound=road.sound, ics=ics),
+            energy=energy(logprob=road.logprob_mean, sound=road.sound, ics=ics),
         )
         for road, ics in zip(roads, values, strict=True)
     ]

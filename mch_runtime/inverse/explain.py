@@ -17,13 +17,12 @@ from mch_runtime.inverse.commitment import Commitment, measure_commitment
 from mch_runtime.inverse.consistency import Reasoning, measure_consistency
 from mch_runtime.inverse.decisions import Survey, find_decisions
 from mch_runtime.inverse.faithfulness import measure_faithfulness
+from mch_runtime.inverse.kept import Kept
 from mch_runtime.inverse.meter import MeteredSession
 from mch_runtime.inverse.premises import find_premises
 from mch_runtime.inverse.reading import (
     DELIMITER,
-    Kept,
     Read,
-    ReadStep,
     kept_read,
     read_chain,
     step_tokens,
@@ -35,6 +34,7 @@ from mch_runtime.observer import ExplainObserver
 from mch_runtime.options import ExplainOptions
 from mch_runtime.prompting import Frame, Prompt, plain_tokens
 from mch_runtime.session import Session
+from mch_runtime.statistics import measured_step
 from mch_runtime.trace import Step, Trace
 from prompts.dialects import Dialect
 
@@ -213,7 +213,16 @@ class _Work:
     ) -> tuple[Step, ...]:
         """The steps with all that is known of each of them."""
         committed = _spread(read, commitment.logprobs[1:] if commitment else ())
-        found = [_step(read, step, value) for step, value in zip(read.steps, committed, strict=True)]
+        found = [
+            measured_step(
+                step.segment.text,
+                step.tokens,
+                read.statistics,
+                confidence=step.confidence,
+                commitment=value,
+            )
+            for step, value in zip(read.steps, committed, strict=True)
+        ]
         judged = judge_steps(
             [step.text for step in found],
             question=[self._trace.question[start:end] for start, end in self.sentences],
@@ -256,20 +265,6 @@ class _Work:
 
     def _answer_of(self, text: str) -> str | None:
         return final_answer(text, dialect=self._setting.dialect)
-
-
-def _step(read: Read, step: ReadStep, commitment: float | None) -> Step:
-    span = read.statistics[slice(*step.tokens)]
-    logprobs = [token.logprob for token in span]
-    return Step(
-        text=step.segment.text,
-        tokens=step.tokens,
-        logprob_mean=sum(logprobs) / len(logprobs),
-        logprob_min=min(logprobs),
-        entropy_mean=sum(token.entropy for token in span) / len(span),
-        confidence=step.confidence,
-        commitment=commitment,
-    )
 
 
 def _spread(read: Read, values: Sequence[float]) -> tuple[float | None, ...]:

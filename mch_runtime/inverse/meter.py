@@ -46,6 +46,9 @@ class MeteredSession:
     def truncate(self, branch: Branch, length: int) -> None:
         self._session.truncate(branch, length)
 
+    def thin(self, branch: Branch, kept: Sequence[int]) -> None:
+        self._session.thin(branch, kept)
+
     def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
         self._session.decode(feeds, read)
         self.tokens += sum(len(feed.token_ids) for feed in feeds)

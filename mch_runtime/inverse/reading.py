@@ -17,6 +17,7 @@ import numpy as np
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
+from mch_runtime.inverse.kept import Kept
 from mch_runtime.inverse.segment import Segment
 from mch_runtime.prompting import Prompt
 from mch_runtime.session import Block, Branch, Feed, FloatArray, Session, TextDecoder, Vocabulary
@@ -148,17 +149,6 @@ def read_chain(
 
         session.decode([Feed(branch, [*prompt.token_ids, *token_ids], min(first, reader.last))], read)
         yield reader.result(branch, options=tuple(reader.options))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A chain as its generation left it in the cache. states and statistics: see ``Read``."""
-
-    prompt: Prompt
-    token_ids: Sequence[int]
-    branch: Branch
-    states: Sequence[FloatArray]
-    statistics: Sequence[TokenStatistics]
 
 
 def kept_read(

@@ -10,29 +10,46 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
-import llama_cpp.llama_cpp as C  # noqa: N812
 import numpy as np
 from numpy.typing import NDArray
 
-from mch_runtime.errors import Interrupted, ModelError, NativeError, ResourceError
+from mch_runtime.errors import (
+    Interrupted,
+    ModelError,
+    NativeError,
+    NotInstalledError,
+    ResourceError,
+)
 from mch_runtime.file_types import FILE_TYPES
 from mch_runtime.options import SamplingOptions
 from mch_runtime.session import Interrupt
 
 WRITTEN_FOR = "0.3.36"
+try:
+    import llama_cpp
+    import llama_cpp.llama_cpp as C  # noqa: N812
+except (ImportError, OSError, RuntimeError) as error:
+    _hint = f"pip install llama-cpp-python=={WRITTEN_FOR} (it needs a C++ compiler and cmake)"
+    if isinstance(error, ModuleNotFoundError) and error.name == "llama_cpp":
+        raise NotInstalledError(
+            "llama-cpp-python, which runs models, is not installed", hint=_hint
+        ) from error
+    raise NotInstalledError(f"llama-cpp-python cannot be loaded: {error}", hint=_hint) from error
 VERSION: str = llama_cpp.__version__
 
-_LOG_LEVEL_ERROR = 4
+_LOG_LEVEL_INFO, _LOG_LEVEL_ERROR = 2, 4
 # What llama.cpp says when memory, or what threads need of it, is not to be had.
 _NO_MEMORY = (*map(os.strerror, (errno.ENOMEM, errno.EAGAIN)), "bad_alloc", "allocate")
 _errors: deque[str] = deque(maxlen=8)
+_told: list[str] | None = None  # what llama.cpp tells while somebody listens
 
 
 def _keep_log(level: int, text: bytes, _user_data: object) -> None:
@@ -40,6 +57,8 @@ def _keep_log(level: int, text: bytes, _user_data: object) -> None:
     try:
         if level == _LOG_LEVEL_ERROR and text:
             _errors.append(_printable(text))
+        if level == _LOG_LEVEL_INFO and text and _told is not None:
+            _told.append(text.decode("utf-8", "replace"))
     except BaseException:  # noqa: BLE001, S110 - an exception may not cross into C
         pass
 
@@ -121,8 +140,10 @@ def take_errors() -> str:
 class ModelHandle:
     """``llama_model *``."""
 
-    def __init__(self, path: str, *, gpu_layers: int, interrupt: Interrupt | None = None) -> None:
-        """Load a GGUF that the guard has accepted.
+    def __init__(
+        self, path: str, *, gpu_layers: int, repack: bool = True, interrupt: Interrupt | None = None
+    ) -> None:
+        """Load a GGUF that the guard has accepted. repack: rearrange weights for speed.
 
         Raises ModelError if llama.cpp refuses it, ResourceError if memory does not suffice, Interrupted
         between two tensors.
@@ -131,6 +152,7 @@ class ModelHandle:
         params = C.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         params.check_tensors = True
+        params.use_extra_bufts = repack
         params.load_mode = C.LLAMA_LOAD_MODE_MMAP
         goes_on = C.llama_progress_callback(lambda _progress, _user_data: not interrupt.requested)
         params.progress_callback = goes_on
@@ -209,7 +231,8 @@ class ContextHandle:
         flash_attention: bool,
         kv_f32: bool,
         interrupt: Interrupt,
-        tap: AttentionTap | None = None,
+        unified: bool = True,
+        tap: Tap | None = None,
     ) -> None:
         params = C.llama_context_default_params()
         params.n_ctx = n_ctx
@@ -217,7 +240,7 @@ class ContextHandle:
         params.n_ubatch = min(n_batch, 512)
         params.n_seq_max = n_seq_max
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True
+        params.kv_unified = unified
         params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
         params.flash_attn_type = (
             C.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash_attention else C.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -291,24 +314,30 @@ class ContextHandle:
         """The position of a sequence's last token, -1 if it is empty."""
         return int(C.llama_memory_seq_pos_max(self._memory, sequence_id))
 
-    def copy_sequence(self, source: int, target: int, length: int) -> None:
+    def copy_sequence(self, source: int, target: int, length: int = -1) -> None:
+        """The first ``length`` tokens; all of them unless the cache is unified."""
         C.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
-    def remove(self, sequence_id: int, first: int) -> None:
-        """Forget a sequence's tokens from position ``first`` on."""
-        C.llama_memory_seq_rm(self._memory, sequence_id, first, -1)
+    def remove(self, sequence_id: int, first: int, end: int = -1) -> bool:
+        """Forget a sequence's tokens from position ``first`` on, or before ``end``; whether that can be done."""
+        return bool(C.llama_memory_seq_rm(self._memory, sequence_id, first, end))
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether tokens can be given other positions."""
+        return bool(C.llama_memory_can_shift(self._memory))
+
+    def shift(self, sequence_id: int, first: int, end: int, by: int) -> None:
+        """Add ``by`` to the positions [first, end) of a sequence that shares no token with another."""
+        C.llama_memory_seq_add(self._memory, sequence_id, first, end, by)
 
 
-class AttentionTap:
-    """Shows the attention weights of a context without flash attention while it decodes.
-
-    ``read(layer, weights)`` gets (heads, queries, keys) float32 for every layer and physical batch; keys are
-    cells of the cache, those in use first. What ``read`` raises ends the decoding, and is raised again once
+class Tap:
+    """Looks on while a context decodes. What a reader raises ends the decoding, and is raised again once
     llama.cpp has returned.
     """
 
-    def __init__(self, read: Callable[[int, NDArray[np.float32]], None]) -> None:
-        self._read = read
+    def __init__(self) -> None:
         self._failure: BaseException | None = None
         self.callback = C.ggml_backend_sched_eval_callback(self._on_tensor)
 
@@ -320,15 +349,83 @@ class AttentionTap:
     def _on_tensor(self, address: int, ask: bool, _user_data: object) -> bool:  # noqa: FBT001
         """Asked, whether the tensor is to be shown; shown, whether to go on."""
         try:
-            name = ctypes.string_at(address + _Tensor.name.offset)
-            if not name.startswith(_ATTENTION):
+            if not self._wants(address):
                 return not ask
             if not ask:
-                self._read(int(name[len(_ATTENTION) :]), _floats(address))
+                self._show(address)
         except BaseException as failure:  # noqa: BLE001 - an exception may not cross into C
             self._failure = failure
             return False
         return True
+
+    def _wants(self, address: int) -> bool:
+        raise NotImplementedError
+
+    def _show(self, address: int) -> None:
+        raise NotImplementedError
+
+
+class AttentionTap(Tap):
+    """Shows the attention weights of a context without flash attention while it decodes.
+
+    ``read(layer, weights)`` gets (heads, queries, keys) float32 for every layer and physical batch; keys are
+    cells of the cache, those in use first.
+    """
+
+    def __init__(self, read: Callable[[int, NDArray[np.float32]], None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def _wants(self, address: int) -> bool:
+        return _name(address).startswith(_ATTENTION)
+
+    def _show(self, address: int) -> None:
+        self._read(int(_name(address)[len(_ATTENTION) :]), _floats(address))
+
+
+class WeightInputTap(Tap):
+    """Shows what is multiplied with each weight of the layers while a context decodes.
+
+    ``read(name, inputs)`` gets the weight's name and (rows, columns) float32 for every physical batch.
+    """
+
+    def __init__(self, read: Callable[[str, NDArray[np.float32]], None]) -> None:
+        super().__init__()
+        self._read = read
+        self._mul_mat = _operation(b"MUL_MAT")
+
+    def _wants(self, address: int) -> bool:
+        tensor = _Tensor.from_address(address)
+        return tensor.op == self._mul_mat and _name(tensor.src[0]).startswith(_BLOCK)
+
+    def _show(self, address: int) -> None:
+        weight, inputs = _Tensor.from_address(address).src[:2]
+        self._read(_name(weight).decode(), _rows(inputs))
+
+
+_BLOCK = b"blk."
+
+
+def _name(address: int) -> bytes:
+    return ctypes.string_at(address + _Tensor.name.offset)
+
+
+def _operation(name: bytes) -> int:
+    """The number of an operation, one of the first."""
+    C._lib.ggml_op_name.restype = ctypes.c_char_p
+    return next(number for number in range(64) if C._lib.ggml_op_name(number) == name)
+
+
+def _rows(address: int) -> NDArray[np.float32]:
+    """A copy (rows, columns) of a tensor whose rows follow each other, wherever it lives."""
+    tensor = _Tensor.from_address(address)
+    columns, *outer = tensor.ne
+    sizes = [4, 4 * columns, 4 * columns * outer[0], 4 * columns * outer[0] * outer[1]]
+    if tensor.type != C.GGML_TYPE_F32 or list(tensor.nb) != sizes:
+        raise NativeError("llama.cpp lays the inputs of a weight out in a way that sage does not know")
+    rows = np.empty((int(np.prod(outer)), columns), dtype=np.float32)
+    C._lib.ggml_backend_tensor_get(address, rows.ctypes.data, 0, rows.nbytes)
+    return rows
 
 
 _ATTENTION = b"kq_soft_max-"  # and the layer's number
@@ -403,18 +500,82 @@ class SamplerHandle:
         C.llama_sampler_free(self.pointer)
 
 
-def quantize(
-    source: Path, target: Path, *, type_name: str, threads: int, allow_requantize: bool = False
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class QuantizeSettings:
+    """What llama.cpp's quantizer is to do.
+
+    types: tensor name to ggml's number of its type, instead of what ``type_name`` would give it; importance:
+    tensor name to a weight for each of its columns; notes: metadata to add, texts of at most 127 bytes.
+    """
+
+    type_name: str
+    threads: int = 1
+    allow_requantize: bool = False
+    types: Mapping[str, int] = field(default_factory=dict)
+    importance: Mapping[str, NDArray[np.float32]] | None = None
+    notes: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def quantize(source: Path, target: Path, settings: QuantizeSettings) -> None:
     """Run llama.cpp's quantizer. ``source`` was accepted by the guard and is not ``target``.
 
     Raises NativeError with llama.cpp's own words.
     """
+    _quantize(source, target, settings, dry_run=False)
+
+
+def planned_types(source: Path, settings: QuantizeSettings) -> dict[str, str]:
+    """Tensor name to the type, like "q4_K", that :func:`quantize` would give it; nothing is written."""
+    global _told
+    _told = []
+    try:
+        _quantize(source, Path(os.devnull), settings, dry_run=True)
+        said = "".join(_told)
+    finally:
+        _told = None
+    return {name: after or before for name, before, after in _PLANNED.findall(said)}
+
+
+# [   1/  62] token_embd.weight - [  256,   661,     1,     1], type =    f16, size = 0.3 MiB -> 0.1 MiB (q6_K)
+_PLANNED = re.compile(r"\] (\S+) +- \[[^\]]*\], type = +(\w+), size =[^\n(]*(?:\((\w+)\))?")
+
+
+def _quantize(source: Path, target: Path, settings: QuantizeSettings, *, dry_run: bool) -> None:
     params = C.llama_model_quantize_default_params()
-    params.ftype = FILE_TYPES[type_name]
-    params.nthread = threads
-    params.allow_requantize = allow_requantize
+    params.ftype = FILE_TYPES[settings.type_name]
+    params.nthread = settings.threads
+    params.allow_requantize = settings.allow_requantize
+    params.dry_run = dry_run
+    # Each of these tables ends with an empty row, and has to live until llama.cpp returns.
+    patterns = {f"^{re.escape(name)}$".encode(): number for name, number in settings.types.items()}
+    overrides = (C.llama_model_tensor_override * (len(patterns) + 1))(*patterns.items())
+    held = {
+        name.encode(): np.ascontiguousarray(row, dtype=np.float32)
+        for name, row in (settings.importance or {}).items()
+    }
+    rows = [(name, _pointer(row, ctypes.c_float), row.size) for name, row in held.items()]
+    importance = (C.llama_model_imatrix_data * (len(rows) + 1))(*rows)
+    notes = (C.llama_model_kv_override * (len(settings.notes) + 1))(*map(_note, settings.notes.items()))
+    if settings.types:
+        params.tt_overrides = overrides
+    if settings.importance is not None:
+        params.imatrix = importance
+    if settings.notes:
+        params.kv_overrides = notes
     take_errors()
     code = C.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
     if code != 0:
         raise NativeError(f"llama.cpp could not quantize the model: {take_errors() or f'code {code}'}")
+
+
+def _note(note: tuple[str, str | int]) -> Any:
+    key, value = note
+    row = C.llama_model_kv_override()
+    row.key = key.encode()
+    if isinstance(value, int):
+        row.tag = C.LLAMA_KV_OVERRIDE_TYPE_INT
+        row.value.val_i64 = value
+    else:
+        row.tag = C.LLAMA_KV_OVERRIDE_TYPE_STR
+        row.value.val_str = value.encode()[:127].decode("utf-8", "ignore").encode()  # no half characters
+    return row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -18,14 +19,19 @@ DEFAULT_CTX = 4096
 N_BATCH = 512
 LOGITS_BYTES = 64 << 20  # of one block
 SMALL_MODEL = 32 << 20  # bytes of file
+# Of general.file_type: Q8_0, Q4_K and Q6_K, whose rows come out the same in any batch unless weights are repacked.
+SAME_IN_ANY_BATCH = frozenset({7, 14, 15, 18})
 
 
 class LlamaBranch:
     """One sequence of the cache."""
 
-    def __init__(self, sequence_id: int) -> None:
+    def __init__(self, sequence_id: int, *, parent: LlamaBranch | None = None, shared: int = 0) -> None:
+        """shared: how many tokens it has in common with ``parent``."""
         self.sequence_id = sequence_id
         self.length = 0
+        self.parent = parent
+        self.shared = shared
 
 
 class LlamaSampler:
@@ -45,17 +51,31 @@ class LlamaSession:
     """See :class:`mch_runtime.session.Session`. Made by :func:`open_session`."""
 
     def __init__(
-        self, model: LlamaModel, handle: abi.ContextHandle, *, n_ctx: int, max_sequences: int
+        self,
+        model: LlamaModel,
+        handle: abi.ContextHandle,
+        *,
+        n_ctx: int,
+        room: int = 0,
+        max_sequences: int,
+        deterministic: bool = False,
     ) -> None:
-        """n_ctx: tokens to hold; llama.cpp makes room for more, in steps of 256."""
+        """n_ctx: tokens that a branch may hold; room: tokens that all together may hold beyond that.
+
+        llama.cpp makes room for more, in steps of 256. deterministic: see :func:`open_session`.
+        """
         self.handle = handle
         self.vocabulary: LlamaVocabulary = model.vocabulary
-        self.n_ctx = min(n_ctx, handle.n_ctx)
+        self.n_ctx = min(n_ctx, handle.n_ctx // max_sequences if deterministic else handle.n_ctx)
+        self._cells = min(n_ctx + room, handle.n_ctx)
+        self._apart = deterministic
         self.n_embd = model.handle.n_embd
         self.rows_in_block = 0
         self._free = list(range(max_sequences))[::-1]
         self._live: set[LlamaBranch] = set()
         self._output_rows = max(1, min(N_BATCH, LOGITS_BYTES // (4 * self.vocabulary.size)))
+        if deterministic and model.gguf.metadata.get("general.file_type") not in SAME_IN_ANY_BATCH:
+            self._output_rows = 1
 
     @property
     def free_branches(self) -> int:
@@ -63,13 +83,26 @@ class LlamaSession:
 
     @property
     def free_tokens(self) -> int:
-        return max(0, self.n_ctx - sum(branch.length for branch in self._live))
+        if self._apart:
+            return self.n_ctx * max(1, len(self._free))
+        return max(0, self._cells - sum(self._own_tokens(branch) for branch in self._live))
+
+    def _own_tokens(self, branch: LlamaBranch) -> int:
+        """Those that the branch does not share with a live parent."""
+        if branch.parent not in self._live:
+            return branch.length
+        return branch.length - min(branch.shared, branch.length, branch.parent.length)
 
     @contextmanager
     def branch(self) -> Iterator[LlamaBranch]:
+        with self._branch(None, 0) as branch:
+            yield branch
+
+    @contextmanager
+    def _branch(self, parent: LlamaBranch | None, shared: int) -> Iterator[LlamaBranch]:
         if not self._free:
             raise ResourceError("too many sequences at once", hint="ask for fewer votes or alternatives")
-        branch = LlamaBranch(self._free.pop())
+        branch = LlamaBranch(self._free.pop(), parent=parent, shared=shared)
         self._live.add(branch)
         try:
             yield branch
@@ -82,8 +115,11 @@ class LlamaSession:
     def fork(self, parent: Branch, *, length: int | None = None) -> Iterator[LlamaBranch]:
         length = parent.length if length is None else length
         own = self._own(parent, length)
-        with self.branch() as child:
-            if length:
+        with self._branch(own, length) as child:
+            if length and self._apart:
+                self.handle.copy_sequence(own.sequence_id, child.sequence_id)
+                self.handle.remove(child.sequence_id, length)
+            elif length:
                 self.handle.copy_sequence(own.sequence_id, child.sequence_id, length)
             child.length = length
             yield child
@@ -92,6 +128,17 @@ class LlamaSession:
         own = self._own(branch, length)
         self.handle.remove(own.sequence_id, length)
         own.length = length
+
+    def thin(self, branch: Branch, kept: Sequence[int]) -> None:
+        own = self._own(branch, 0)
+        if len(self._live) > 1:
+            raise ValueError("other branches may share the tokens")
+        if not self.handle.can_shift:
+            raise UsageError("this model's cache cannot leave out tokens", hint="use --context-policy full")
+        for start, end, place in runs(kept, own.length):
+            self.handle.remove(own.sequence_id, place, start)
+            self.handle.shift(own.sequence_id, start, end, place - start)
+        self.truncate(branch, len(kept))
 
     def _own(self, branch: Branch, length: int) -> LlamaBranch:
         """The branch as ours; ValueError if it was released or is shorter than ``length``."""
@@ -109,8 +156,8 @@ class LlamaSession:
             (f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output, len(feed.token_ids))
         ]
         try:
-            for first in range(0, len(silent), N_BATCH):
-                self._batch(feeds, branches, silent[first : first + N_BATCH], outputs=False)
+            for part in self._silent_batches(silent):
+                self._batch(feeds, branches, part, outputs=False)
             for first in range(0, len(spoken), self._output_rows):
                 part = spoken[first : first + self._output_rows]
                 count = self._batch(feeds, branches, part, outputs=True)
@@ -123,6 +170,14 @@ class LlamaSession:
             raise
         finally:
             self.rows_in_block = 0
+
+    def _silent_batches(self, silent: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+        """As full as they can be; where numbers must not depend on it, every feed by itself."""
+        feeds = groupby(silent, key=lambda place: place[0]) if self._apart else [(0, silent)]
+        for _, part in feeds:
+            places = list(part)
+            for first in range(0, len(places), N_BATCH):
+                yield places[first : first + N_BATCH]
 
     def _branches(self, feeds: Sequence[Feed]) -> list[LlamaBranch]:
         """The branches of the feeds, once everything llama.cpp trusts has been checked."""
@@ -172,25 +227,54 @@ class LlamaSession:
             handle.close()
 
 
+def runs(kept: Sequence[int], length: int) -> Iterator[tuple[int, int, int]]:
+    """Every run of neighbours [start, end) that moves, with the place that it moves to.
+
+    Raises ValueError if the places do not ascend within ``length``.
+    """
+    if any(a >= b for a, b in pairwise([-1, *kept, length])):
+        raise ValueError("the places do not ascend within the branch")
+    start = 0
+    for place in range(1, len(kept) + 1):
+        if place == len(kept) or kept[place] != kept[place - 1] + 1:
+            if kept[start] != start:
+                yield kept[start], kept[place - 1] + 1, start
+            start = place
+
+
 @contextmanager
 def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt) -> Iterator[LlamaSession]:
-    """A context for ``model``; freed before the model is. Raises ResourceError if it does not fit."""
+    """A context for ``model``; freed before the model is. Raises ResourceError if it does not fit.
+
+    With ``deterministic`` every sequence has a cache of its own, in which its tokens lie in their order; every prompt
+    is read in batches of its own, and rows of a model whose numbers depend on the size of the batch are
+    decoded one by one. The model has to be opened for it too.
+    """
     n_ctx = context_size(model, options)
+    cells = n_ctx * options.max_sequences if options.deterministic else n_ctx + options.room
     element = 4 if options.kv_type == "f32" else 2
-    needed = memory.kv_bytes(model.gguf, n_ctx=n_ctx, element_bytes=element) + LOGITS_BYTES
-    memory.require(needed, what=f"a context of {n_ctx} tokens")
+    needed = memory.kv_bytes(model.gguf, n_ctx=cells, element_bytes=element) + LOGITS_BYTES
+    memory.require(needed, what=f"a context of {cells} tokens")
     handle = abi.ContextHandle(
         model.handle,
-        n_ctx=n_ctx,
+        n_ctx=cells,
         n_batch=N_BATCH,
         n_seq_max=options.max_sequences,
+        unified=not options.deterministic,
         threads=thread_count(model, options),
         flash_attention=options.flash_attention,
         kv_f32=options.kv_type == "f32",
         interrupt=interrupt,
     )
     try:
-        yield LlamaSession(model, handle, n_ctx=n_ctx, max_sequences=options.max_sequences)
+        yield LlamaSession(
+            model,
+            handle,
+            n_ctx=n_ctx,
+            room=options.room,
+            max_sequences=options.max_sequences,
+            deterministic=options.deterministic,
+        )
     finally:
         handle.close()
 

@@ -89,17 +89,25 @@ class LlamaModel:
 
 @contextmanager
 def open_model(
-    path: Path, *, gpu_layers: int = 0, probe: bool = True, interrupt: Interrupt | None = None
+    path: Path,
+    *,
+    gpu_layers: int = 0,
+    repack: bool = True,
+    probe: bool = True,
+    interrupt: Interrupt | None = None,
 ) -> Iterator[LlamaModel]:
     """Guard the file, try it in a child process once, load the very inode that was checked.
 
+    repack: let llama.cpp rearrange weights for speed; the numbers of a row then depend on the size of its batch.
     An interrupt ends both and raises Interrupted.
     """
     interrupt = interrupt or Interrupt()
     with open_checked(path) as (fd, gguf):
         if probe:
             ensure_probed(path, fd, interrupt=interrupt)
-        handle = abi.ModelHandle(descriptor_path(fd, path), gpu_layers=gpu_layers, interrupt=interrupt)
+        handle = abi.ModelHandle(
+            descriptor_path(fd, path), gpu_layers=gpu_layers, repack=repack, interrupt=interrupt
+        )
         try:
             yield LlamaModel(path, fd, gguf, handle)
         finally:

@@ -1,12 +1,12 @@
-"""A second, scoped pass over a chain that shows its attention weights.
+"""Scoped passes that show what a session does not: attention weights, and the inputs of weights.
 
-llama.cpp has them only without flash attention, so the session's own context, which may use it, is left
-alone: a small context on the same model is made for one sequence and freed right after.
+A small context on the same model is made for one sequence and freed right after. llama.cpp has attention
+weights only without flash attention, so the session's own context, which may use it, is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mch_runtime.attention import AttentionBlock, AttentionReader
 from mch_runtime.errors import ResourceError
 from mch_runtime.llama import abi, memory
-from mch_runtime.llama.context import thread_count
+from mch_runtime.llama.context import LOGITS_BYTES, thread_count
 from mch_runtime.llama.model import LlamaModel
 from mch_runtime.options import EngineOptions
 from mch_runtime.session import Interrupt
@@ -58,25 +58,12 @@ class LlamaAttention:
 
     @contextmanager
     def _context(self, n_tokens: int, rows: int, tap: abi.AttentionTap) -> Iterator[abi.ContextHandle]:
-        cells = -(-n_tokens // _CELLS) * _CELLS
+        cells = _cells(n_tokens)
         piece = 4 * rows * cells * self._number("attention.head_count")
         needed = memory.kv_bytes(self.model.gguf, n_ctx=cells, element_bytes=4) + 3 * piece
         memory.require(needed, what=f"reading the attention of {n_tokens} tokens")
-        handle = abi.ContextHandle(
-            self.model.handle,
-            n_ctx=cells,
-            n_batch=rows,
-            n_seq_max=1,
-            threads=thread_count(self.model, self.options),
-            flash_attention=False,
-            kv_f32=True,
-            interrupt=self.interrupt,
-            tap=tap,
-        )
-        try:
-            yield handle
-        finally:
-            handle.close()
+        with _tapped(self.model, self.options, self.interrupt, cells, rows, tap) as context:
+            yield context
 
     def _number(self, name: str) -> int:
         """A hyper-parameter of the model, the largest where layers differ."""
@@ -93,5 +80,71 @@ def piece_rows(n_tokens: int, *, heads: int, layers: int) -> int:
             f"{n_tokens:,} tokens have {total / 1e9:.0f} thousand million attention weights",
             hint="explain without attention, or a shorter chain",
         )
-    cells = -(-n_tokens // _CELLS) * _CELLS
-    return max(1, min(n_tokens, MOST_ROWS, PIECE_BYTES // (4 * heads * cells)))
+    return max(1, min(n_tokens, MOST_ROWS, PIECE_BYTES // (4 * heads * _cells(n_tokens))))
+
+
+@dataclass(frozen=True)
+class LlamaWeightInputs:
+    """Shows what every weight of the layers is multiplied with while texts are read.
+
+    Called with token ids of texts, each read for itself, and ``read(name, inputs)``, which gets the weight's
+    name and (rows, columns) float32, rows in the order of tokens. Raises ResourceError or Interrupted, and what
+    ``read`` raises.
+    """
+
+    model: LlamaModel
+    options: EngineOptions
+    interrupt: Interrupt
+
+    def __call__(
+        self,
+        texts: Iterable[Sequence[int]],
+        read: Callable[[str, NDArray[np.float32]], None],
+        *,
+        longest: int,
+    ) -> None:
+        """longest: no text has more tokens than this."""
+        vocab = self.model.vocabulary.size
+        rows = max(1, min(MOST_ROWS, LOGITS_BYTES // (4 * vocab), longest))
+        with self._context(longest, rows, abi.WeightInputTap(read)) as context:
+            for token_ids in texts:
+                if not 0 <= min(token_ids) <= max(token_ids) < vocab or len(token_ids) > longest:
+                    raise ValueError("a token id is outside the vocabulary, or a text is too long")
+                context.remove(0, 0)
+                for first in range(0, len(token_ids), rows):
+                    part = token_ids[first : first + rows]
+                    # Of tokens without outputs the last layer would skip a part.
+                    context.decode(((t, first + i, 0) for i, t in enumerate(part)), outputs=True)
+
+    @contextmanager
+    def _context(self, longest: int, rows: int, tap: abi.Tap) -> Iterator[abi.ContextHandle]:
+        cells = _cells(longest)
+        needed = memory.kv_bytes(self.model.gguf, n_ctx=cells, element_bytes=4) + LOGITS_BYTES
+        memory.require(needed, what=f"reading {longest} tokens")
+        with _tapped(self.model, self.options, self.interrupt, cells, rows, tap) as context:
+            yield context
+
+
+@contextmanager
+def _tapped(
+    model: LlamaModel, options: EngineOptions, interrupt: Interrupt, cells: int, rows: int, tap: abi.Tap
+) -> Iterator[abi.ContextHandle]:
+    handle = abi.ContextHandle(
+        model.handle,
+        n_ctx=cells,
+        n_batch=rows,
+        n_seq_max=1,
+        threads=thread_count(model, options),
+        flash_attention=False,
+        kv_f32=True,
+        interrupt=interrupt,
+        tap=tap,
+    )
+    try:
+        yield handle
+    finally:
+        handle.close()
+
+
+def _cells(n_tokens: int) -> int:
+    return -(-n_tokens // _CELLS) * _CELLS

@@ -53,10 +53,11 @@ def head_view(report: HeadReport, *, unicode: bool) -> Text:
     if spec.provenance:
         groups.append(("Fitted on", [(key, _plain(value)) for key, value in spec.provenance.items()]))
     groups += [("Warnings", [("", warning) for warning in report.warnings])] if report.warnings else []
-    return Text("\n\n").join(_group(title, rows) for title, rows in groups)
+    return Text("\n\n").join(group(title, rows) for title, rows in groups)
 
 
-def _group(title: str, rows: list[tuple[str, Text | str]]) -> Text:
+def group(title: str, rows: list[tuple[str, Text | str]]) -> Text:
+    """A title and, below it, name and value on each line."""
     lines = [Text(one_line(title), "bold")]
     width = max(_NAME_WIDTH, *(len(name) + 2 for name, _ in rows))
     for name, value in rows:

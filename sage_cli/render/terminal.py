@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from mch_runtime.trace import Step, Trace
-from sage_cli.history import Entry
+from sage_cli.entries import Entry
 from sage_cli.render.safe import one_line, safe
 
 GUTTER = 88  # the column that marks end at, however wide the terminal is
@@ -90,9 +90,12 @@ def summary(trace: Trace, signs: Glyphs) -> Text:
     if trace.answer is not None and len(trace.answer) <= _LONGEST_ANSWER and "\n" not in trace.answer:
         parts.append(Text(one_line(trace.answer), "bold"))
     if trace.answer is not None:
-        parts.append(_certainty(trace))
+        parts.append(certainty(trace))
     elif trace.finish_reason == "stop":
         parts.append(Text("no answer", "yellow"))
+    if trace.votes and trace.choice is not None and trace.choice.share is not None:
+        supporters = round(trace.choice.share * trace.choice.chains)
+        parts.append(Text(f"{supporters} of {trace.choice.chains} chains"))
     if trace.finish_reason == "interrupted":
         parts.append(Text("interrupted", "yellow"))
     if trace.finish_reason == "length":
@@ -102,7 +105,7 @@ def summary(trace: Trace, signs: Glyphs) -> Text:
     return Text(signs.dot, "dim").join(parts)
 
 
-def _certainty(trace: Trace) -> Text:
+def certainty(trace: Trace) -> Text:
     if trace.confidence is not None:
         return Text(f"{_clamp(trace.confidence) * 100:.0f} % sure", style_of(trace.confidence))
     if trace.model.head is None:

@@ -18,7 +18,7 @@ from benchmarks.explanations.errors import alarm_threshold, baseline, lowest
 from benchmarks.explanations.faithfulness import mean_over
 from benchmarks.explanations.figures import ratio, share, verdict
 from benchmarks.explanations.premises import Count, count, f1
-from benchmarks.metrics import Estimate
+from mch_runtime.evaluation.metrics import Estimate
 from mch_runtime.explanation import Alternative, Decision, Faithfulness, Outcome
 from mch_runtime.trace import Step, Trace, Verdict
 from training.problems import StepLabel

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.metrics import paired_difference, plain, ranking, wilson
 from benchmarks.targets import TARGETS, Target
+from mch_runtime.evaluation.metrics import paired_difference, plain, ranking, wilson
 
 
 def test_a_share_stays_between_0_and_1() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.baselines import fit_probe
-from benchmarks.metrics import auroc, auroc_within
-from benchmarks.ranking import rank, rank_within
+from mch_runtime.evaluation.metrics import auroc, auroc_within
+from mch_runtime.evaluation.ranking import rank, rank_within
 from tests.mch_runtime.test_head_fit import synthetic
 
 

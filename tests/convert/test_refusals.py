@@ -18,6 +18,7 @@ from mch_runtime.errors import DataError, MissingInputError, SageError, UsageErr
 
 Edit = Callable[[Path, Callable[[dict], object]], None]
 WEIGHTS = "model.safetensors"
+LLAMA_3_ROPE = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 NORM = "model.norm.weight"
 
 
@@ -145,13 +146,33 @@ def test_tensor_in_two_shards(tiny_shards: Path, tmp_path: Path) -> None:
     assert "is in both" in error.message
 
 
-@pytest.mark.parametrize("name", ["LlamaForCausalLM", "Qwen2ForSequenceClassification", None, 7])
+@pytest.mark.parametrize("name", ["GPTNeoXForCausalLM", "Qwen2ForSequenceClassification", None, 7])
 def test_unknown_architecture(tiny: Path, tmp_path: Path, edit: Edit, name: object) -> None:
     edit(tiny / "config.json", lambda c: c.update(architectures=[name]))
     error = refused(tiny, tmp_path)
     assert "is not supported" in error.message
     assert not isinstance(name, str) or name in error.message
     assert "Qwen2ForCausalLM" in error.hint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": ["Qwen3MoeForCausalLM"]},
+        {"architectures": ["MixtralForCausalLM"]},
+        {"architectures": ["LlamaForCausalLM"], "num_local_experts": 8},
+    ],
+)
+def test_mixture_of_experts(tiny: Path, tmp_path: Path, edit: Edit, change: dict) -> None:
+    edit(tiny / "config.json", lambda c: c.update(change))
+    error = refused(tiny, tmp_path)
+    assert "is a mixture of experts, which sage does not support" in error.message
+    assert "dense" in error.hint
+
+
+def test_broken_sampling_settings(tiny: Path, tmp_path: Path, edit: Edit) -> None:
+    edit(tiny / "generation_config.json", lambda g: g.update(temperature="warm"))
+    assert "temperature is 'warm'" in refused(tiny, tmp_path).message
 
 
 @pytest.mark.parametrize(
@@ -164,7 +185,8 @@ def test_unknown_architecture(tiny: Path, tmp_path: Path, edit: Edit, name: obje
         ({"num_hidden_layers": None}, "num_hidden_layers is None"),
         ({"num_attention_heads": 5}, "do not divide"),
         ({"num_key_value_heads": 3}, "do not divide"),
-        ({"head_dim": 32}, "do not divide"),
+        ({"head_dim": 32}, "has shape 64 x 64, config.json says 128 x 64"),
+        ({"head_dim": 15}, "do not divide"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
         ({"rms_norm_eps": -1.0}, "rms_norm_eps"),
         ({"rms_norm_eps": 2}, "rms_norm_eps is 2, expected a number above 0, up to 1"),
@@ -173,8 +195,17 @@ def test_unknown_architecture(tiny: Path, tmp_path: Path, edit: Edit, name: obje
         ({"hidden_act": "gelu"}, "hidden_act gelu"),
         ({"use_sliding_window": True}, "sliding-window"),
         ({"layer_types": ["sliding_attention"]}, "sliding-window"),
-        ({"rope_scaling": {"type": "yarn", "factor": 4.0}}, "yarn"),
-        ({"rope_parameters": {"rope_type": "linear", "rope_theta": 1.0}}, "linear"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 4.0}}, "type dynamic"),
+        ({"rope_scaling": {"type": "longrope", "factor": 4.0}}, "type longrope"),
+        ({"rope_scaling": {"type": "yarn", "factor": 0.5}}, "factor is 0.5"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_slow": 2.0}}, "beta_slow other than 1"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "truncate": False}}, "without truncation"),
+        ({"rope_scaling": {"type": "yarn", "factor": float("nan")}}, "factor is nan"),
+        ({"rope_scaling": {"type": "linear", "factor": 4.0, "mrope_section": [1]}}, "mrope_section"),
+        ({"rope_parameters": {"rope_type": "linear", "rope_theta": 1.0}}, "factor is missing"),
+        ({"rope_scaling": LLAMA_3_ROPE}, "type llama3 for qwen2"),
+        ({"rope_scaling": LLAMA_3_ROPE | {"high_freq_factor": 1.0}}, "high_freq_factor is 1.0"),
+        ({"partial_rotary_factor": 0.5}, "rotary part smaller than a head"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantized weights"),
         ({"hidden_size": 128}, "config.json says"),
         ({"num_hidden_layers": 2}, "lacks the tensor model.layers.1."),

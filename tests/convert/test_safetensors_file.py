@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from convert.safetensors_file import as_float32, read_header
+from convert.safetensors_file import as_float32, as_stored, read_header
 from mch_runtime.errors import DataError
 
 GOOD = save(
@@ -28,9 +28,9 @@ def read(raw: bytes) -> dict[str, np.ndarray]:
         file.flush()
         tensors = read_header(file.fileno(), "x.safetensors")
         return {
-            t.name: as_float32(bytearray(os.pread(file.fileno(), t.nbytes, t.offset)), t.dtype).reshape(
-                t.shape
-            )
+            t.name: as_float32(
+                as_stored(bytearray(os.pread(file.fileno(), t.nbytes, t.offset)), t.dtype)
+            ).reshape(t.shape)
             for t in tensors
         }
 
@@ -46,7 +46,7 @@ def test_values_equal_the_librarys() -> None:
 def test_bf16_is_the_upper_half_of_a_float32(value: float) -> None:
     bits = np.array([value], dtype=np.float32).view(np.uint32) >> 16
     expected = (bits << 16).view(np.float32)
-    found = as_float32(bytearray(bits.astype("<u2").tobytes()), "BF16")
+    found = as_float32(as_stored(bytearray(bits.astype("<u2").tobytes()), "BF16"))
     assert np.array_equal(found, expected)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from convert.json_file import JsonObject, read_json
-from convert.tokenizer import TokenType, Vocabulary, read_vocabulary
+from convert.json_file import JsonObject, read_json, read_optional_json
+from convert.tokenizer import read_vocabulary
+from convert.vocabulary import TokenType, Vocabulary
 from mch_runtime.errors import DataError
 
 Edit = Callable[[Path, Callable[[dict], object]], None]
@@ -14,7 +15,8 @@ Edit = Callable[[Path, Callable[[dict], object]], None]
 
 def read(folder: Path, vocab_size: int = 632) -> Vocabulary:
     config = read_json(folder / "config.json", limit=1 << 20)
-    return read_vocabulary(folder, config=config, vocab_size=vocab_size)
+    generation = read_optional_json(folder / "generation_config.json", limit=1 << 20)
+    return read_vocabulary(folder, config=config, generation=generation, vocab_size=vocab_size)
 
 
 def test_gaps_are_filled_with_unused_tokens(tiny: Path) -> None:
@@ -80,6 +82,25 @@ def test_settings_are_optional(tiny: Path) -> None:
     assert read(tiny).stop_ids == (602,)
 
 
+def test_tokens_in_control_brackets_are_control_tokens(tiny: Path, edit: Edit) -> None:
+    """As llama.cpp's converter has it: publishers forget to mark them."""
+    edit(tiny / "tokenizer.json", lambda t: t["added_tokens"][3].update(content="<|fim_prefix|>"))
+    assert read(tiny).token_types[602:605] == (TokenType.CONTROL, TokenType.CONTROL, TokenType.USER_DEFINED)
+
+
+def test_a_token_that_the_tokenizer_puts_first(tiny: Path, edit: Edit) -> None:
+    first = [{"SpecialToken": {"id": "<|im_start|>"}}, {"Sequence": {"id": "A"}}]
+    template = {"type": "TemplateProcessing", "single": first}
+    sequence = {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]}
+    edit(tiny / "tokenizer_config.json", lambda t: t.update(bos_token="<|im_start|>"))
+    for post in (template, sequence):
+        edit(tiny / "tokenizer.json", lambda t, post=post: t.update(post_processor=post))
+        assert read(tiny).add_bos
+    edit(tiny / "tokenizer_config.json", lambda t: t.update(bos_token="<|im_end|>"))
+    with pytest.raises(DataError, match="which the tokenizer puts first"):
+        read(tiny)
+
+
 def test_beginning_of_text(tiny: Path, edit: Edit) -> None:
     edit(tiny / "tokenizer_config.json", lambda t: t.update(add_bos_token=True, bos_token="<|im_start|>"))
     assert (read(tiny).bos_id, read(tiny).add_bos) == (601, True)
@@ -91,10 +112,10 @@ SPLIT, SPELL = 0, 1
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda t: t["model"].update(type="Unigram"), "byte-level BPE"),
-        (lambda t: t["model"].update(byte_fallback=True), "byte-level BPE"),
-        (lambda t: t.pop("model"), "byte-level BPE"),
-        (lambda t: t["model"].update(ignore_merges=True), "ignore_merges"),
+        (lambda t: t["model"].update(type="Unigram"), "not BPE"),
+        (lambda t: t["model"].update(byte_fallback=True, ignore_merges=True), "ignore_merges"),
+        (lambda t: t.pop("model"), "not BPE"),
+        (lambda t: t["model"].update(ignore_merges=True), "pre-tokenizer"),
         (lambda t: t["model"].update(dropout=0.1), "dropout"),
         (lambda t: t["model"].update(merges=[]), "without merges"),
         (lambda t: t["model"].update(merges=["a"]), "merge of unknown tokens"),
@@ -129,11 +150,12 @@ SPLIT, SPELL = 0, 1
             "adds tokens",
         ),
         (lambda t: t.update(post_processor={"type": "RobertaProcessing"}), "adds tokens"),
+        (lambda t: t.update(post_processor={"type": "Sequence", "processors": [3]}), "adds tokens"),
     ],
 )
 def test_refused_tokenizers(tiny: Path, edit: Edit, change: Callable[[dict], object], expected: str) -> None:
     edit(tiny / "tokenizer.json", change)
-    with pytest.raises(DataError, match=r"\Atokenizer\.json") as caught:
+    with pytest.raises(DataError, match=r"\A(tokenizer\.json|the tokenizer)") as caught:
         read(tiny)
     assert expected in caught.value.message
     assert caught.value.hint

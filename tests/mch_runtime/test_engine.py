@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mch_runtime.engine import Engine
-from mch_runtime.errors import UsageError
+from mch_runtime.errors import DataError, UsageError
 from mch_runtime.head.spec import Head
 from mch_runtime.observer import Part
 from mch_runtime.options import AskOptions, SamplingOptions
@@ -188,3 +188,17 @@ def test_the_wire_form_is_complete() -> None:
         again = from_wire(wire)
         assert to_wire(again) == wire
         assert again.steps[0].text == trace.steps[0].text
+
+
+def test_traces_of_before_votes_can_be_read() -> None:
+    wire = dict(to_wire(ask(engine())))
+    for key in ("votes", "escalations", "choice"):
+        del wire[key]
+    old = from_wire(wire)
+    assert (old.votes, old.escalations, old.choice) == ((), (), None)
+
+
+def test_votes_of_a_trace_are_read_strictly() -> None:
+    wire = {**to_wire(ask(engine())), "votes": [{"answer": "27", "number": 3}]}
+    with pytest.raises(DataError, match="incomplete"):
+        from_wire(wire)

@@ -243,3 +243,40 @@ def test_specials_are_parsed_only_when_asked(session: Session) -> None:
     assert list(vocabulary.specials) == sorted(vocabulary.specials, key=lambda s: (-len(s), s))
     for special in vocabulary.specials:
         assert len(vocabulary.tokenize(special, parse_special=True)) == 1
+
+
+def test_thinning_closes_ranks_and_leaves_a_branch_like_any_other(session: Session) -> None:
+    kept = [0, 1, 2, 4, 6, 7]
+    with session.branch() as branch:
+        outputs(session, Feed(branch, PROMPT, len(PROMPT)))
+        session.thin(branch, kept)
+        assert branch.length == len(kept)
+        before = session.free_tokens
+        (after,) = outputs(session, Feed(branch, [7]))
+        assert branch.length == len(kept) + 1
+        assert session.free_tokens == before - 1
+        session.truncate(branch, 3)
+        (thinned,) = outputs(session, Feed(branch, [7]))
+    with session.branch() as plain:
+        (expected,) = outputs(session, Feed.last(plain, [*PROMPT[:3], 7]))
+    assert np.isfinite(after[2]).all()
+    assert same(thinned[2], expected[2]), "what comes before the first gap is as it was"
+
+
+def test_thinning_to_a_prefix_is_truncation(session: Session) -> None:
+    with session.branch() as thin, session.branch() as plain:
+        with pytest.raises(ValueError, match="branches"):
+            session.thin(thin, [])
+        (expected,) = outputs(session, Feed.last(plain, [*PROMPT[:4], 7]))
+    with session.branch() as branch:
+        outputs(session, Feed(branch, PROMPT, len(PROMPT)))
+        session.thin(branch, range(4))
+        assert same(outputs(session, Feed(branch, [7]))[0][2], expected[2])
+
+
+@pytest.mark.parametrize("kept", [[1, 1], [2, 1], [-1, 0], [0, 8]])
+def test_thinning_takes_ascending_places(session: Session, kept: list[int]) -> None:
+    with session.branch() as branch:
+        outputs(session, Feed(branch, PROMPT, len(PROMPT)))
+        with pytest.raises(ValueError, match="ascend"):
+            session.thin(branch, kept)

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mch_runtime.answering import Question
 from mch_runtime.chain import Chain
+from mch_runtime.effort import Effort, SelectionSettings
 from mch_runtime.engine import Engine
 from mch_runtime.gguf_file import open_checked
 from mch_runtime.head.container import find_head
 from mch_runtime.head.network import HeadRun
 from mch_runtime.head.spec import Head
-from mch_runtime.options import AskOptions, EngineOptions
+from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
 from mch_runtime.session import FloatArray
 from mch_runtime.statistics import FeatureTrack, TokenStatistics
 from mch_runtime.strategies.fast import write_fast
@@ -134,3 +136,19 @@ def test_stock_llama_cpp_opens_the_one_file(engine: Engine, tmp_path: Path) -> N
         rows.append(np.array(model.scores[: len(prompt)]))
         model.close()
     assert np.array_equal(rows[0], rows[1])
+
+
+def test_deterministic_chains_are_the_same_to_the_last_bit() -> None:
+    questions = (
+        "Tom has 12 apples. Ann has 3 fewer apples than Tom. How many apples does Ann have?",
+        "Max has 7 apples. Ida has twice as many apples as Max. How many apples do they have together?",
+    )
+    effort = Effort(mode="vote", votes=3, settings=SelectionSettings(stop_at=2.0, temperature=1.2))
+    options = AskOptions(effort=effort, sampling=SamplingOptions(seed=5), max_tokens=60)
+    found = []
+    for rows in (1, 6):
+        engine_options = EngineOptions(model=DEFAULT_MODEL, deterministic=True).side_by_side(rows)
+        with Engine.open(engine_options) as engine:
+            answers = list(engine.answers(Question(text=text, options=options) for text in questions))
+        found.append([answered.chains for answered in answers])
+    assert found[0] == found[1]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sage_cli.runner import environment
+from tests.sage_cli.runner import environment, write_config
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +13,8 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "SAGE_MODEL", "SAGE_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SAGE_LOG", str(tmp_path / "logs.db"))
+    monkeypatch.setenv("SAGE_CONFIG", str(write_config(tmp_path)))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 @pytest.fixture

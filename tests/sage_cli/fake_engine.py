@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from mch_runtime.errors import SageError
-from mch_runtime.observer import Observer, Part
+from mch_runtime.answering import Answered, Question
+from mch_runtime.errors import SageError, UsageError
+from mch_runtime.observer import Observer, Part, SilentObserver
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.session import Interrupt
-from mch_runtime.trace import Cost, ModelInfo, Sampling, Seconds, Step, Trace
+from mch_runtime.trace import Choice, Cost, ModelInfo, Sampling, Seconds, Step, Trace, Vote
 
 Piece = tuple[str, Part]
 
@@ -74,6 +75,9 @@ class Script:
     ask_error: SageError | None = None
     prompt_tokens: int = 48
     stubborn: bool = False
+    votes: tuple[Vote, ...] = ()
+    choice: Choice | None = None
+    ics: float | None = None
 
 
 class FakeEngine:
@@ -129,12 +133,13 @@ class FakeEngine:
     ) -> Trace:
         answer = "".join(text for text, part in told if part == "answer").strip()
         known = self.model.head is not None and reason == "stop" and self._script.familiar is not False
+        several = options.effort.mode != "fast"
         return Trace(
             question=question,
             answer=answer or None,
             answer_text=answer,
             text="".join(text for text, _ in told),
-            mode="fast",
+            mode=options.effort.mode,
             model=self.model,
             confidence=self._script.confidence if known else None,
             confidence_basis="fast" if known and self._script.confidence is not None else None,
@@ -159,7 +164,20 @@ class FakeEngine:
             created="2026-01-02T03:04:05.000+00:00",
             sage_version="0",
             familiar=self._script.familiar,
+            ics=self._script.ics if options.effort.wants_ics else None,
+            votes=self._script.votes if several else (),
+            choice=self._script.choice if several else None,
         )
+
+    def answers(self, questions: Iterable[Question]) -> Iterator[Answered]:
+        """Questions that are "?" cannot be answered."""
+        for place, question in enumerate(questions):
+            if question.text == "?":
+                error = UsageError("the question is too short")
+                yield Answered(place=place, trace=None, error=error)
+            else:
+                trace = self.ask(question.text, question.options, observer=SilentObserver())
+                yield Answered(place=place, trace=trace)
 
 
 class FakeOpener:

@@ -58,10 +58,20 @@ def _text(file: Any) -> str:
     return file.read().decode()
 
 
+def write_config(tmp_path: Path) -> Path:
+    """The settings of a test: none, and the alias ``m`` for a model that only a fake engine can open."""
+    path = tmp_path / "config.toml"
+    if not path.exists():
+        path.write_text('[aliases]\nm = "/models/m.gguf"\n')
+        path.chmod(0o600)
+    return path
+
+
 def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
     """A clean environment for a child; the log is in ``tmp_path``."""
     kept = {key: value for key, value in os.environ.items() if key not in _OURS}
     ours = {"SAGE_LOG": str(tmp_path / "logs.db"), "XDG_CACHE_HOME": str(tmp_path / "cache"), "TERM": "xterm"}
+    ours |= {"SAGE_CONFIG": str(write_config(tmp_path)), "HF_HUB_CACHE": str(tmp_path / "hub")}
     return kept | ours | changes
 
 

@@ -17,7 +17,7 @@ from mch_runtime.errors import (
 )
 from mch_runtime.options import SamplingOptions
 from mch_runtime.wire import from_wire
-from sage_cli import ask as ask_module
+from sage_cli import naming
 from sage_cli.history import Log
 from tests.sage_cli.fake_engine import QUESTION, FakeOpener, Script
 from tests.sage_cli.fake_sage import SCRIPTS
@@ -165,7 +165,7 @@ def test_the_model_is_the_one_asked_for_then_the_environments(monkeypatch: pytes
 
 
 def test_without_an_embedded_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ask_module, "DEFAULT_MODEL", tmp_path / "none.gguf")
+    monkeypatch.setattr(naming, "DEFAULT_MODEL", tmp_path / "none.gguf")
     assert run("q").code == 66
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sage_cli.files import count, size
+from sage_cli.render.amounts import count, size
 from tests.gguf_samples import write_model
 from tests.sage_cli.runner import run
 

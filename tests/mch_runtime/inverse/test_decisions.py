@@ -11,7 +11,8 @@ from mch_runtime.explanation import Decision, Outcome
 from mch_runtime.head.spec import Head
 from mch_runtime.inverse.commitment import Commitment
 from mch_runtime.inverse.consistency import inverse_frame
-from mch_runtime.inverse.decisions import LAMBDA_ICS, LAMBDA_SOUND, Survey, energy, find_decisions, why_not
+from mch_runtime.inverse.decisions import Survey, find_decisions, why_not
+from mch_runtime.inverse.energy import PER_TOKEN, energy
 from mch_runtime.inverse.segment import Segment, final_answer, segments
 from tests.fake_session import FakeSession
 from tests.head_samples import random_head
@@ -82,7 +83,7 @@ def test_the_road_s_energy_is_made_of_its_own_numbers() -> None:
     assert outcome is not None
     with reading(ForkingSession(CHAIN, OTHER), OTHER) as road:
         logprob_mean = sum(s.logprob for s in road.statistics) / len(road.statistics)
-    assert outcome.energy == pytest.approx(-logprob_mean - LAMBDA_ICS * (outcome.ics or 0), abs=1e-4)
+    assert outcome.energy == pytest.approx(-logprob_mean - PER_TOKEN.ics * (outcome.ics or 0), abs=1e-4)
 
 
 def test_the_head_hears_the_road_as_if_it_had_been_written() -> None:
@@ -124,11 +125,11 @@ def test_it_is_repeatable() -> None:
 
 
 def test_energy() -> None:
-    assert energy(logprob_mean=-0.5, sound=None, ics=None) == 0.5
-    assert energy(logprob_mean=-0.5, sound=0.5, ics=2.0) == pytest.approx(
-        0.5 + LAMBDA_SOUND * math.log(2) - LAMBDA_ICS * 2
+    assert energy(logprob=-0.5, sound=None, ics=None) == 0.5
+    assert energy(logprob=-0.5, sound=0.5, ics=2.0) == pytest.approx(
+        0.5 + PER_TOKEN.sound * math.log(2) - PER_TOKEN.ics * 2
     )
-    assert math.isfinite(energy(logprob_mean=0.0, sound=0.0, ics=None))
+    assert math.isfinite(energy(logprob=0.0, sound=0.0, ics=None))
 
 
 def outcome(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mch_runtime.inverse.reading import Kept, kept_read, step_tokens, text_ends
+from mch_runtime.inverse.kept import Kept
+from mch_runtime.inverse.reading import kept_read, step_tokens, text_ends
 from mch_runtime.inverse.segment import Segment, segments
 from mch_runtime.session import Feed
 from mch_runtime.statistics import token_statistics

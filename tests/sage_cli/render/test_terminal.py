@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.trace import Trace
-from sage_cli.history import Entry
+from sage_cli.entries import Entry
 from sage_cli.render import terminal
 from sage_cli.render.terminal import ASCII, UNICODE
 from tests.sage_cli.fake_engine import QUESTION, FakeEngine, Script

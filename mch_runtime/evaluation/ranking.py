@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import Array, Estimate
+from mch_runtime.evaluation.metrics import Array, Estimate
 
 ROUNDS = 1000
 

@@ -146,3 +146,30 @@ def wilson(right: int, count: int) -> Estimate:
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, float]:
+    """How many problems only ``first`` and only ``second`` gets right, and the exact two-sided p-value."""
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    count, fewer = only_first + only_second, min(only_first, only_second)
+    below = sum(math.comb(count, k) for k in range(fewer + 1))
+    return only_first, only_second, min(1.0, 2 * below / 2**count)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A bin of a reliability plot: mean probability, and the share that was right of ``count``."""
+
+    predicted: float
+    right: Estimate
+    count: int
+
+
+def reliability(probabilities: Array, labels: Array) -> list[Bin]:
+    """Ten bins of equal count, as :func:`ece` has them; fewer where there are fewer rows."""
+    order = np.argsort(probabilities, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    return [
+        Bin(float(probabilities[part].mean()), wilson(int(labels[part].sum()), len(part)), len(part))
+        for part in parts
+    ]

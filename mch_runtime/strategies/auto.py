@@ -1,0 +1,21 @@
+"""``auto``: one chain, and more only where the head doubts it."""
+
+from __future__ import annotations
+
+from mch_runtime.strategies.desk import Desk, Plan
+from mch_runtime.strategies.outcome import Outcome
+from mch_runtime.strategies.think import deliberate
+
+
+def auto(desk: Desk) -> Plan[Outcome]:
+    """Stay with the first chain, look ahead at a step, step back behind it, or vote, as the settings say.
+
+    The head has judged every step at its end; a step is reconsidered once the chain that it leads to is written,
+    because that chain is one of the roads that are compared.
+    """
+    settings = desk.settings
+    return (
+        yield from deliberate(
+            desk, look_ahead_below=settings.look_ahead_below, vote_below=settings.vote_below
+        )
+    )

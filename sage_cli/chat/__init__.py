@@ -1,0 +1,1 @@
+"""``sage chat``: a conversation on a terminal or a pipe."""

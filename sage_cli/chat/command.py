@@ -1,0 +1,188 @@
+"""``sage chat``: flags to a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mch_runtime.errors import DataError, UsageError
+from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
+from sage_cli import flags
+from sage_cli.ask import _settings as sampling_settings
+from sage_cli.console import STDIN, same_terminal
+from sage_cli.modes import ModeFlags, as_configured, with_room
+from sage_cli.naming import chosen_model
+from sage_cli.question import from_argument
+from sage_cli.shell import Shell, shell_of
+
+if TYPE_CHECKING:
+    from sage_cli.chat.keyboard import Keyboard
+    from sage_cli.chat.talk import Talk
+
+EPILOG = """
+Type a question; /? lists the commands, Ctrl-D leaves. Ctrl-C stops an answer and keeps what is there.
+
+Every question is asked behind the ones before it, and only what is new is read. A conversation that
+will not fit the context says so before it is asked; /forget drops the oldest turns, and
+--context-policy landmark lets the past fade: the system prompt, the last tokens and every k-th one
+before them stay. single asks every question by itself, which is what sage-pico was trained for and
+its default.
+
+What is piped in is asked line by line, and the answers go to standard output:
+  printf 'How many …?\\n/steps\\n' | sage chat
+
+Environment:
+  SAGE_HISTORY              file that what is typed is kept in
+  SAGE_KEYS=vi              vi keys instead of emacs keys
+  VISUAL, EDITOR            what !edit and Ctrl-X Ctrl-E open
+"""
+
+PolicyName = Literal["full", "landmark", "single"]
+
+
+def chat(
+    ctx: typer.Context,
+    *,
+    model: flags.Model = None,
+    hf: flags.HubModel = None,
+    ctx_size: flags.CtxSize = None,
+    context_policy: Annotated[
+        PolicyName | None,
+        typer.Option(
+            "--context-policy",
+            metavar="POLICY",
+            help="full, landmark or single: what the model sees of the turns before. Default: full.",
+        ),
+    ] = None,
+    threads: flags.Threads = None,
+    gpu_layers: flags.GpuLayers = 0,
+    system: flags.System = "",
+    max_tokens: flags.MaxTokens = None,
+    seed: flags.Seed = None,
+    option: flags.SamplingOption = None,
+    mode: flags.AnsweringMode = None,
+    votes: flags.Votes = None,
+    budget: flags.Budget = None,
+    skepticism: flags.Skepticism = None,
+    head: flags.Head = None,
+    no_head: flags.NoHead = False,
+    force_head: flags.ForceHead = False,
+    cont: Annotated[
+        bool, typer.Option("-c", "--continue", help="Go on with the last conversation of the log.")
+    ] = False,
+    cid: Annotated[
+        str | None,
+        typer.Option("--cid", metavar="ID", help="Go on with this conversation; see sage logs."),
+    ] = None,
+    fold: Annotated[bool, typer.Option("--fold", help="Show the reasoning as one line.")] = False,
+    no_log: flags.NoLog = False,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
+    color: flags.Color = "auto",
+) -> int:
+    """
+    Talk to a model: every question is asked behind the ones before it.
+
+    On a terminal with history, completion and Markdown; on a pipe line by line. Answers go to standard
+    output, everything else to standard error.
+    """
+    shell = shell_of(ctx)
+    settings = sampling_settings(option or (), seed=seed, max_tokens=max_tokens)
+    mode, votes = as_configured(ctx, mode, votes)
+    effort = ModeFlags(
+        mode=mode,
+        votes=votes,
+        budget=budget,
+        skepticism=skepticism,
+        show_votes=False,
+        require_majority=False,
+        fail_under_ics=None,
+    ).effort()
+    options = AskOptions(
+        effort=effort,
+        system=from_argument(system),
+        max_tokens=settings.pop("max_tokens", None),
+        sampling=SamplingOptions(**settings),
+    )
+    if cont and cid is not None:
+        raise UsageError("-c and --cid contradict each other", hint="give one of them")
+    engine = EngineOptions(
+        model=chosen_model(shell, model, hf, quiet=quiet),
+        head=head,
+        use_head=not no_head,
+        force_head=force_head,
+        ctx_size=ctx_size,
+        threads=threads,
+        gpu_layers=gpu_layers,
+    )
+
+    engine = with_room(engine, effort, batch=False)
+
+    from sage_cli.chat.record import Record
+    from sage_cli.chat.talk import Look, Talk
+
+    look = Look(reasoning="fold" if fold else "show", verbose=verbose and not quiet, quiet=quiet)
+    with Talk(shell, engine, options, record=Record(shell, wanted=not no_log), look=look) as talk:
+        talk.load(engine.model, context_policy)
+        if cont or cid is not None:
+            _continue(talk, cid)
+        return _run(shell, talk)
+
+
+def _continue(talk: Talk, cid: str | None) -> None:
+    from sage_cli.chat.keeping import continue_logged
+    from sage_cli.history import Log
+    from sage_cli.log_file import log_path
+
+    path, named = log_path(talk.shell.environ)
+    conversation = None
+    if path.exists():
+        with Log(path, named=named) as log:
+            conversation = log.find(cid).conversation if cid else log.last_conversation()
+    if conversation is None:
+        raise UsageError("there is no conversation in the log", hint="ask something first")
+    continue_logged(talk, conversation)
+
+
+def _run(shell: Shell, talk: Talk) -> int:
+    from sage_cli.chat.loop import DumbKeys, from_keyboard, from_pipe
+
+    if shell.stdin_terminal() and same_terminal(shell.out, shell.err):
+        talk.greet()
+        dumb = shell.environ.get("TERM", "dumb") in {"dumb", "unknown"}
+        return from_keyboard(talk, DumbKeys() if dumb else _keyboard(shell, talk))
+    return from_pipe(talk, _lines())
+
+
+def _keyboard(shell: Shell, talk: Talk) -> Keyboard:
+    from sage_cli.chat.completion import SlashCompleter
+    from sage_cli.chat.helping import TABLE
+    from sage_cli.chat.keyboard import Keyboard
+    from sage_cli.config import aliases
+
+    completer = SlashCompleter(
+        TABLE,
+        models=lambda: aliases(shell.environ, forgiving=True),
+        steps=lambda: len(talk.turns[-1].trace.steps) if talk.turns else 0,
+    )
+    return Keyboard(
+        shell.environ,
+        shell.err_face,
+        completer=completer,
+        toolbar=talk.toolbar,
+        keeps_history=lambda: talk.keeps_history,
+    )
+
+
+def _lines() -> Iterator[str]:
+    """Standard input, a line as soon as it is there. Raises DataError if it is not text."""
+    with open(STDIN, "rb", closefd=False) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode().rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise DataError(
+                    f"line {number} of standard input is not UTF-8 text", hint="convert it first"
+                ) from None

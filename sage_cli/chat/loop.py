@@ -1,0 +1,134 @@
+"""Entries to answers, from a keyboard or from a pipe, until there are no more."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from mch_runtime.errors import SageError
+from sage_cli.chat.entry import LEAVING, Lines
+from sage_cli.chat.helping import TABLE
+from sage_cli.chat.talk import Leave, Talk
+from sage_cli.editor import edit
+from sage_cli.render.safe import one_line
+from sage_cli.shell import Shell
+from sage_cli.signals import Stopped
+
+_EDIT = "!edit"
+
+
+class Keys(Protocol):
+    """A keyboard; see :class:`sage_cli.chat.keyboard.Keyboard`."""
+
+    @property
+    def typed(self) -> bool: ...
+
+    def line(self, *, more: bool = False, default: str = "") -> str: ...
+
+
+class DumbKeys:
+    """A terminal that can do nothing but show lines: the system's own editing."""
+
+    typed = False
+
+    def line(self, *, more: bool = False, default: str = "") -> str:
+        """See ``Keys``; what was not asked stands on no line here."""
+        return input("... " if more else ">>> ")
+
+
+def from_pipe(talk: Talk, lines: Iterator[str]) -> int:
+    """Every line is an entry. The code is that of the first error, or of the signal that ended it."""
+    entries, failure = Lines(), 0
+    for line in lines:
+        entry = entries.feed(line)
+        if entry is None:
+            continue
+        code = _attempt(talk, entry)
+        failure = failure or code
+        if _ended(talk):
+            return _stopped(talk) or failure
+    rest = entries.rest()
+    if rest is not None:
+        code = _attempt(talk, rest)
+        failure = failure or code
+    return _stopped(talk) or failure
+
+
+def from_keyboard(talk: Talk, keys: Keys) -> int:
+    """Until the user leaves."""
+    entries = Lines()
+    default = ""
+    while not _ended(talk):
+        try:
+            line = keys.line(more=entries.waiting, default=default)
+        except KeyboardInterrupt as stopped:
+            if isinstance(stopped, Stopped) and stopped.number != signal.SIGINT:
+                raise
+            if not entries.waiting and not keys.typed:
+                talk.shell.note("Ctrl-D or /bye leaves")
+            entries.clear()
+            continue
+        except EOFError:
+            break
+        finally:
+            default = ""
+        entry = _edited(talk) if line.strip() == _EDIT else entries.feed(line)
+        if entry is None:
+            continue
+        code = _attempt(talk, entry)
+        talk.shell.signals.forget_interrupt()  # at a keyboard Ctrl-C ends the answer alone
+        if code and talk.pending == entry:
+            default = talk.pending
+    return _stopped(talk)
+
+
+def _attempt(talk: Talk, entry: str) -> int:
+    """Do what was entered; an error is shown, and its exit code returned."""
+    text = entry.strip()
+    if not text:
+        return 0
+    try:
+        if text in LEAVING:
+            raise Leave
+        if not TABLE.dispatch(talk, text):
+            talk.ask(entry.strip("\n"))
+    except Leave:
+        talk.left = True
+    except SageError as error:
+        tell(talk.shell, error)
+        return error.exit_code
+    return 0
+
+
+def _edited(talk: Talk) -> str | None:
+    """A text from the user's editor."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "question.md"
+        path.write_text(talk.pending, encoding="utf-8")
+        try:
+            edit(path, talk.shell.environ)
+        except SageError as error:
+            tell(talk.shell, error)
+            return None
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
+
+
+def tell(shell: Shell, error: SageError) -> None:
+    """An error that does not end the conversation."""
+    color = shell.err_face.color
+    name, label = ("\x1b[1;31msage:\x1b[0m", "\x1b[36mhint:\x1b[0m") if color else ("sage:", "hint:")
+    shell.err.write(f"{name} {one_line(error.message)}\n")
+    if error.hint:
+        shell.err.write(f"{label} {one_line(error.hint)}\n")
+
+
+def _ended(talk: Talk) -> bool:
+    """Whether the user left, or a signal came that has not been forgotten."""
+    return talk.left or talk.shell.signals.received is not None
+
+
+def _stopped(talk: Talk) -> int:
+    return talk.shell.signals.exit_code if talk.shell.signals.received is not None else 0

@@ -1,0 +1,82 @@
+"""What was measured before is not measured again: explanations kept with the answers they explain."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mch_runtime.errors import SageError
+from mch_runtime.explanation import Explanation
+from mch_runtime.options import EngineOptions, ExplainOptions
+from mch_runtime.wire import plain
+from sage_cli.entries import StoredExplanation
+from sage_cli.history import Log
+from sage_cli.log_file import is_on, log_path
+from sage_cli.shell import Shell
+from sage_cli.subjects import Subject
+
+_SWITCHES = {"monotonicity", "control", "premises", "alternatives", "faithfulness"}
+_OF_ALTERNATIVES = {"points", "alternatives_each", "budget"}
+
+
+def recall(
+    shell: Shell, subject: Subject, engine: EngineOptions, options: ExplainOptions, *, own_words: bool
+) -> StoredExplanation | None:
+    """The kept explanation that says all that is wanted, and no more; None if there is none, or no answer's id.
+
+    Raises DataError if it is damaged, FileError and its like if the log cannot be read.
+    """
+    if not subject.id:
+        return None
+    wanted = conditions(engine, options)
+    path, named = log_path(shell.environ)
+    with Log(path, named=named) as log:
+        stored = log.explanation(subject.id, suits=lambda had: serves(had, wanted))
+    if stored is None or (own_words and stored.explanation.words is None):
+        return None
+    return replace(stored, explanation=_reduced(stored.explanation, options, own_words=own_words))
+
+
+def remember(
+    shell: Shell, subject: Subject, engine: EngineOptions, options: ExplainOptions, explanation: Explanation
+) -> None:
+    """Keep an explanation with the answer it explains; a log that cannot be written is told of, no more."""
+    path, named = log_path(shell.environ)
+    if not subject.id or not is_on(path):
+        return
+    try:
+        with Log(path, named=named) as log:
+            log.keep_explanation(subject.id, explanation, conditions=conditions(engine, options))
+    except SageError as error:
+        shell.note(f"this explanation is not kept: {error.message}")
+
+
+def conditions(engine: EngineOptions, options: ExplainOptions) -> dict[str, Any]:
+    """All that an explanation depends on beside the answer: plain values."""
+    return {
+        "model": str(engine.model.absolute()),
+        "head": None if engine.head is None else str(engine.head.absolute()),
+        "use_head": engine.use_head,
+        "force_head": engine.force_head,
+        **plain(dataclasses.asdict(options)),
+    }
+
+
+def serves(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether what was measured under ``had`` holds what would be measured under ``wanted``."""
+    if had.keys() != wanted.keys() or any(wanted[name] and not had[name] for name in _SWITCHES):
+        return False
+    free = _SWITCHES if wanted["alternatives"] else _SWITCHES | _OF_ALTERNATIVES
+    return all(had[name] == wanted[name] for name in wanted.keys() - free)
+
+
+def _reduced(explanation: Explanation, options: ExplainOptions, *, own_words: bool) -> Explanation:
+    return replace(
+        explanation,
+        premises=explanation.premises if options.premises else None,
+        decisions=explanation.decisions if options.alternatives else None,
+        faithfulness=explanation.faithfulness if options.faithfulness else None,
+        words=explanation.words if own_words else None,
+    )
