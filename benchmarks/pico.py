@@ -25,7 +25,7 @@ from training.curriculum import Mixture, problems
 from training.problems import Problem
 from training.traces import Sampled, sample
 
-ROWS = 64
+ROWS = 16
 CTX_OF_ONE = 640  # tokens of question and chain together
 ANSWER = CHANNELS.index("answer")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,11 +16,11 @@ from sage_cli.modes import ModeFlags, as_configured, with_room
 from sage_cli.naming import chosen_model
 from sage_cli.past import chosen_past
 from sage_cli.question import from_argument, join, read_piped
-from sage_cli.render.safe import one_line
+from sage_cli.sampling_flags import all_sampling, typed_sampling
 from sage_cli.shell import Shell, shell_of
 from sage_cli.template_files import fill, load_template
-from sage_cli.template_flags import first_said, keep_template, merged
-from sage_cli.values import number, whole_number
+from sage_cli.template_flags import first_said, keep_template
+from sage_cli.threshold import threshold
 
 EPILOG = """
 Marks:
@@ -65,16 +63,6 @@ Exit codes:
   130  interrupted
   141  nobody read the answer
 """
-
-Parser = Callable[[str, str], float]
-_SETTINGS: Mapping[str, Parser] = {
-    "temperature": number,
-    "top_k": whole_number,
-    "top_p": number,
-    "min_p": number,
-    "seed": whole_number,
-    "max_tokens": whole_number,
-}
 
 
 def ask(
@@ -138,22 +126,22 @@ def ask(
         fail_under_ics=fail_under_ics,
     ).effort()
     if jsonl:
+        if is_configured(ctx, "template"):
+            template = None
         _check_batch(shell, question, template, no_stdin=no_stdin)
     elif resume is not None:
         raise UsageError("--resume continues a batch", hint="add --jsonl")
-    if is_configured(ctx, "max_tokens") and any(word.startswith("max_tokens=") for word in option or ()):
-        max_tokens = None
-    settings = _settings(option or (), seed=seed, max_tokens=max_tokens)
+    typed = typed_sampling(ctx, option or (), seed=seed, max_tokens=max_tokens)
     if save is not None:
         named = Path(hf) if hf else model
-        return keep_template(ctx, save, question=question, system=system, model=named, options=settings)
+        return keep_template(ctx, save, question=question, system=system, model=named, options=typed)
     chosen = load_template(shell.environ, template)
     needed = chosen.takes_input and not jsonl
     asked = _question(shell, question, use_stdin=not (no_stdin or jsonl), needed=needed)
     filled = fill(chosen, asked, map(from_argument, param or ()))
     if chosen.model and model is None and hf is None:
         model = Path(chosen.model)
-    settings = merged(ctx, settings, _settings(f"{name}={value}" for name, value in chosen.options.items()))
+    settings = all_sampling(ctx, typed, chosen.options, max_tokens=max_tokens)
     if deterministic:
         settings.setdefault("seed", 0)
     past = chosen_past(shell, last=go_on, conversation=conversation)
@@ -164,7 +152,7 @@ def ask(
         sampling=SamplingOptions(**settings),
         effort=effort,
     )
-    check_threshold(fail_under, use_head=not no_head)
+    fail_under = threshold(ctx, fail_under, use_head=not no_head)
     engine_options = EngineOptions(
         model=chosen_model(shell, model, hf, quiet=quiet),
         head=head,
@@ -197,41 +185,6 @@ def ask(
 
         return answer_batch(shell, engine_options, ask_options, display, resume=resume)
     return answer(shell, filled.prompt, engine_options, ask_options, display)
-
-
-def _settings(
-    words: Iterable[str], *, seed: int | None = None, max_tokens: int | None = None
-) -> dict[str, Any]:
-    """The options of ``-o K=V`` by name, and those that have a flag of their own."""
-    settings: dict[str, Any] = {
-        name: value for name, value in (("seed", seed), ("max_tokens", max_tokens)) if value is not None
-    }
-    for word in words:
-        name, separator, value = word.partition("=")
-        if name not in _SETTINGS:
-            raise _unknown_option(name)
-        if not separator:
-            raise UsageError(f"option {name} needs a value", hint=f"-o {name}=…")
-        parsed = _SETTINGS[name](name, value)
-        if settings.setdefault(name, parsed) != parsed:
-            raise UsageError(f"{name} is given twice: {settings[name]} and {parsed}", hint="give it once")
-    return settings
-
-
-def _unknown_option(name: str) -> UsageError:
-    near = difflib.get_close_matches(name, _SETTINGS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(_SETTINGS)}"
-    return UsageError(f"there is no option {one_line(name)}", hint=hint)
-
-
-def check_threshold(fail_under: float | None, *, use_head: bool) -> None:
-    """Raises UsageError if the threshold of --fail-under means nothing."""
-    if fail_under is None:
-        return
-    if not 0 <= fail_under <= 1:
-        raise UsageError(f"--fail-under {fail_under:g} is not a probability", hint="0 to 1")
-    if not use_head:
-        raise UsageError("--fail-under needs a head, and --no-head uses none", hint="give one of them")
 
 
 def _check_batch(shell: Shell, question: str | None, template: str | None, *, no_stdin: bool) -> None:

@@ -1,9 +1,10 @@
-"""The user's own editor on a text."""
+"""The user's own editor, on a file or on a text."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,4 +30,15 @@ def edit(path: Path, environ: Mapping[str, str]) -> None:
             f"the editor {command[0]} cannot be started", hint="set EDITOR to another one"
         ) from None
     if done.returncode != 0:
-        raise SageError(f"the editor {command[0]} failed with {done.returncode}", hint="nothing was changed")
+        raise SageError(
+            f"the editor {command[0]} failed with {done.returncode}", hint="VISUAL or EDITOR names it"
+        )
+
+
+def edited(text: str, environ: Mapping[str, str], *, name: str) -> str:
+    """A text as it comes back from the editor; the editor sees it as a file of that name. Raises as ``edit``."""
+    with tempfile.TemporaryDirectory(prefix="sage-") as folder:
+        draft = Path(folder) / name
+        draft.write_text(text, encoding="utf-8")
+        edit(draft, environ)
+        return draft.read_text(encoding="utf-8", errors="replace")

@@ -11,11 +11,11 @@ import typer
 from mch_runtime.errors import DataError, UsageError
 from mch_runtime.options import EngineOptions, ExplainOptions
 from sage_cli import flags
-from sage_cli.ask import check_threshold
 from sage_cli.naming import chosen_model
 from sage_cli.question import from_argument
 from sage_cli.render.styles import Format, Style
 from sage_cli.shell import shell_of
+from sage_cli.threshold import threshold
 
 EPILOG = """
 What is explained:
@@ -100,7 +100,7 @@ def explain(
     """
     shell = shell_of(ctx)
     wanted = _format(form, style, as_json=as_json)
-    check_threshold(fail_under, use_head=not no_head)
+    fail_under = threshold(ctx, fail_under, use_head=not no_head)
     if resume and output is None:
         raise UsageError("--resume continues a file", hint="name it with -o FILE")
     if source == "-" and no_stdin:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mch_runtime.conversation import Policy
 from mch_runtime.effort import MOST_VOTES
 from mch_runtime.trace import Mode
 from sage_cli.console import ColorChoice
@@ -126,6 +127,15 @@ Conversation = Annotated[
         "--cid",
         metavar="ID",
         help="Go on with a conversation of the log, by the id of any answer in it.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+ContextPolicy = Annotated[
+    Policy | None,
+    typer.Option(
+        "--context-policy",
+        metavar="POLICY",
+        help="full, landmark or single: what the model sees of the turns before. Default: full.",
         rich_help_panel=_GENERATION,
     ),
 ]
@@ -253,6 +263,9 @@ RequireMajority = Annotated[
 ]
 ShowVotes = Annotated[
     bool, typer.Option("--show-votes", help="Show what the chains voted for.", rich_help_panel=_DISPLAY)
+]
+Fold = Annotated[
+    bool, typer.Option("--fold", help="Show the reasoning as one line.", rich_help_panel=_DISPLAY)
 ]
 ResumeFile = Annotated[
     Path | None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sage_cli.manual import first_sentence, paragraphs, sections
+from sage_cli.manual import first_sentence, paragraphs, sections, subcommands
 from sage_cli.root import NAME, app
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def pages() -> dict[str, str]:
     root = typer.main.get_command(app)
     context = _context(root, NAME, None)
     found = {f"{NAME}.{SECTION}": _page(NAME, [(root, context)])}
-    for name, command in _subcommands(root, context):
+    for name, command in subcommands(root, context):
         title = f"{NAME}-{name}"
         parts = list(_with_subcommands(command, _context(command, name, context)))
         found[f"{title}.{SECTION}"] = _page(title, parts)
@@ -46,15 +46,8 @@ def write(folder: Path) -> None:
 
 def _with_subcommands(command: Any, context: Context) -> Iterator[tuple[Any, Context]]:
     yield command, context
-    for name, sub in _subcommands(command, context):
+    for name, sub in subcommands(command, context):
         yield from _with_subcommands(sub, _context(sub, name, context))
-
-
-def _subcommands(command: Any, context: Context) -> Iterator[tuple[str, Any]]:
-    for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
-        sub = command.get_command(context, name)
-        if not sub.hidden:
-            yield name, sub
 
 
 def _context(command: Any, name: str, parent: Context | None) -> Context:
@@ -65,7 +58,7 @@ def _context(command: Any, name: str, parent: Context | None) -> Context:
 
 
 def _page(title: str, parts: list[tuple[Any, Context]]) -> str:
-    (command, context), *subcommands = parts
+    (command, context), *below = parts
     lines = [
         f'.TH "{_text(title).upper()}" {SECTION} "" "{NAME}" "{NAME}"',
         ".SH NAME",
@@ -77,7 +70,7 @@ def _page(title: str, parts: list[tuple[Any, Context]]) -> str:
         *_sections(command, context, ".SH"),
         *_epilog(command, ".SH"),
     ]
-    for sub, within in subcommands:
+    for sub, within in below:
         lines += [f".SH {_text(within.command_path).upper()}", *_usage(sub, within), ".PP", *_prose(sub.help)]
         lines += [*_sections(sub, within, ".SS"), *_epilog(sub, ".SS")]
     if title == NAME:
@@ -129,7 +122,7 @@ def _paragraph(lines: list[str], *, as_written: bool) -> Iterator[str]:
 
 
 def _others(command: Any, context: Context) -> list[str]:
-    names = [name for name, _ in _subcommands(command, context)]
+    names = [name for name, _ in subcommands(command, context)]
     ends = [","] * (len(names) - 1) + [""]
     return [f".BR {NAME}\\-{_text(name)} ({SECTION}){end}" for name, end in zip(names, ends, strict=True)]
 

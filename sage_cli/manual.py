@@ -48,9 +48,10 @@ def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
 
 def sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:
     """Commands, arguments and options under their titles: what is typed, and what it does."""
-    subcommands = _subcommands(command, ctx)
-    if subcommands:
-        yield "Commands", subcommands
+    groups: dict[str, list[Row]] = {}
+    for name, sub in subcommands(command, ctx):
+        groups.setdefault(sub.rich_help_panel or "Commands", []).append((name, first_sentence(sub)))
+    yield from groups.items()
     panels: dict[str, list[Row]] = {}
     for param in command.get_params(ctx):
         if param.hidden:
@@ -63,11 +64,12 @@ def sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:
     yield from panels.items()
 
 
-def _subcommands(command: Any, ctx: Context) -> list[Row]:
+def subcommands(command: Any, ctx: Context) -> list[tuple[str, Any]]:
+    """Names and commands of a group, as they are listed; none of what is no group."""
     if not hasattr(command, "list_commands"):
         return []
     found = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
-    return [(name, first_sentence(sub)) for name, sub in found if not sub.hidden]
+    return [(name, sub) for name, sub in found if not sub.hidden]
 
 
 def first_sentence(command: Command) -> str:

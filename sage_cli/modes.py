@@ -26,9 +26,9 @@ class ModeFlags:
     votes: int | None
     budget: int | None
     skepticism: float | None
-    show_votes: bool
-    require_majority: bool
-    fail_under_ics: float | None
+    show_votes: bool = False
+    require_majority: bool = False
+    fail_under_ics: float | None = None
 
     def effort(self) -> Effort:
         """Raises UsageError where flags contradict each other."""

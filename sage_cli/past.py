@@ -20,20 +20,30 @@ class Past:
     messages: tuple[Message, ...] = ()
 
 
-def chosen_past(shell: Shell, *, last: bool, conversation: str | None) -> Past:
-    """The last conversation of the log, or the one that holds an answer, or a new one.
+def chosen_conversation(shell: Shell, *, last: bool, conversation: str | None) -> str | None:
+    """The id of the last conversation of the log, or of the one that holds an answer; None for a new one.
 
     Raises UsageError if both are wanted, MissingInputError if there is none.
     """
     if last and conversation is not None:
         raise UsageError("-c and --cid contradict each other", hint="give one of them")
     if not last and conversation is None:
-        return Past()
+        return None
     path, named = log_path(shell.environ)
     if not path.exists():
         raise MissingInputError(f"there is no log at {path}", hint="ask something first")
     with Log(path, named=named) as log:
-        return past_of(log, log.find(conversation or "").conversation)
+        return log.find(conversation or "").conversation
+
+
+def chosen_past(shell: Shell, *, last: bool, conversation: str | None) -> Past:
+    """What was said in that conversation. Raises as ``chosen_conversation``."""
+    chosen = chosen_conversation(shell, last=last, conversation=conversation)
+    if chosen is None:
+        return Past()
+    path, named = log_path(shell.environ)
+    with Log(path, named=named) as log:
+        return past_of(log, chosen)
 
 
 def past_of(log: Log, conversation: str, *, before: str | None = None) -> Past:

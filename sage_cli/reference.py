@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sage_cli.manual import subcommands
 from sage_cli.root import NAME, app
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def pages() -> str:
 
 def _pages(command: Any, context: Context) -> Iterator[str]:
     yield f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
-    for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
-        sub = command.get_command(context, name)
+    for name, sub in subcommands(command, context):
         yield from _pages(sub, sub.context_class(sub, info_name=name, parent=context, **_settings(sub)))
 
 

@@ -98,24 +98,34 @@ def _root(
     """Options of the program itself."""
 
 
-app.command("ask", cls=GenerateCommand, epilog=ask.EPILOG)(ask.ask)
-app.command("chat", cls=GenerateCommand, epilog=chat.EPILOG)(chat.chat)
-app.command("explain", cls=SageCommand, epilog=explain.EPILOG)(explain.explain)
-app.command("eval", cls=SageCommand, epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command("convert", cls=SageCommand)(files.convert)
-app.command("quantize", cls=SageCommand, epilog=quantizing.EPILOG)(quantizing.quantize)
-app.command("quality", cls=SageCommand, epilog=quality.EPILOG)(quality.quality)
-app.command("pull", cls=SageCommand, epilog=pulling.EPILOG)(pulling.pull)
-app.add_typer(models.app, name="models")
-app.command("show", cls=SageCommand)(models.show)
-app.command("rm", cls=SageCommand)(models.remove)
-app.command("alias", cls=SageCommand)(models.alias)
-app.add_typer(settings.app, name="config")
-app.command("bench", cls=SageCommand, epilog=bench.EPILOG)(bench.bench)
-app.add_typer(heads.app, name="head")
-app.add_typer(logs.app, name="logs")
-app.add_typer(templates.app, name="templates")
-app.command("completion", cls=SageCommand, epilog=completion.EPILOG)(completion.completion)
+_ANSWERS = "Answers"
+_MODELS = "Models"
+_FILES = "Files and heads"
+_MEASURES = "Measurements"
+_KEPT = "Log, templates, settings"
+
+app.command("ask", cls=GenerateCommand, epilog=ask.EPILOG, rich_help_panel=_ANSWERS)(ask.ask)
+app.command("chat", cls=GenerateCommand, epilog=chat.EPILOG, rich_help_panel=_ANSWERS)(chat.chat)
+app.command("explain", cls=SageCommand, epilog=explain.EPILOG, rich_help_panel=_ANSWERS)(explain.explain)
+app.add_typer(models.app, name="models", rich_help_panel=_MODELS)
+app.command("pull", cls=SageCommand, epilog=pulling.EPILOG, rich_help_panel=_MODELS)(pulling.pull)
+app.command("show", cls=SageCommand, rich_help_panel=_MODELS)(models.show)
+app.command("rm", cls=SageCommand, rich_help_panel=_MODELS)(models.remove)
+app.command("alias", cls=SageCommand, rich_help_panel=_MODELS)(models.alias)
+app.command("convert", cls=SageCommand, rich_help_panel=_FILES)(files.convert)
+app.command("quantize", cls=SageCommand, epilog=quantizing.EPILOG, rich_help_panel=_FILES)(
+    quantizing.quantize
+)
+app.add_typer(heads.app, name="head", rich_help_panel=_FILES)
+app.command("eval", cls=SageCommand, epilog=evaluate.EPILOG, rich_help_panel=_MEASURES)(evaluate.evaluate)
+app.command("bench", cls=SageCommand, epilog=bench.EPILOG, rich_help_panel=_MEASURES)(bench.bench)
+app.command("quality", cls=SageCommand, epilog=quality.EPILOG, rich_help_panel=_MEASURES)(quality.quality)
+app.add_typer(logs.app, name="logs", rich_help_panel=_KEPT)
+app.add_typer(templates.app, name="templates", rich_help_panel=_KEPT)
+app.add_typer(settings.app, name="config", rich_help_panel=_KEPT)
+app.command("completion", cls=SageCommand, epilog=completion.EPILOG, rich_help_panel=_KEPT)(
+    completion.completion
+)
 
 
 def invoke(argv: list[str], shell: Shell) -> int:

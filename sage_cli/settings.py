@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mch_runtime.errors import FileError, SageError, UsageError, file_error
+from mch_runtime.errors import SageError, UsageError, file_error
 from sage_cli import flags
 from sage_cli.commands import ListGroup, SageCommand
 from sage_cli.config import (
@@ -122,15 +120,9 @@ def edit(ctx: typer.Context) -> int:
     shell = shell_of(ctx)
     place = config_path(shell.environ)
     _make(place)
-    words = shlex.split(shell.environ.get("VISUAL") or shell.environ.get("EDITOR") or "vi")
-    try:
-        code = subprocess.run([*words, str(place)], check=False).returncode
-    except OSError as error:
-        raise UsageError(
-            f"cannot run the editor {words[0]}", hint="set EDITOR to one that is there"
-        ) from error
-    if code != 0:
-        raise FileError(f"the editor {words[0]} ended with {code}", hint="the file may be unchanged")
+    from sage_cli import editor
+
+    editor.edit(place, shell.environ)
     load_config(shell.environ)
     return 0
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from string import Template
+from typing import TypeVar
 
 import typer
 
-from prompts.named import NamedTemplate
+from mch_runtime.errors import UsageError
+from prompts.named import INPUT, NamedTemplate
 from sage_cli.question import from_argument
 from sage_cli.shell import shell_of
-from sage_cli.template_files import save_template
+from sage_cli.template_files import fill, save_template
 
 T = TypeVar("T")
+Wording = Callable[[str], str]
 
 
 def first_said(ctx: typer.Context, name: str, flag: T, template: T) -> T:
@@ -21,10 +24,18 @@ def first_said(ctx: typer.Context, name: str, flag: T, template: T) -> T:
     return flag if _is_typed(ctx, name) or not template else template
 
 
-def merged(ctx: typer.Context, flags: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by name: those of the command line, then those of the template, then those of the settings."""
-    weak = {name: value for name, value in flags.items() if _source(ctx, name) == "DEFAULT_MAP"}
-    return {**weak, **template, **{name: value for name, value in flags.items() if name not in weak}}
+def for_conversation(template: NamedTemplate, words: Iterable[str]) -> tuple[str, Wording]:
+    """The system prompt of a template, and what puts its words around each question.
+
+    Raises UsageError as ``fill``, and if the system prompt would be another one for each question.
+    """
+    if INPUT in Template(template.system).get_identifiers():
+        raise UsageError(
+            f"the template {template.name} puts the question into the system prompt",
+            hint="a conversation has one system prompt; use it with sage ask",
+        )
+    given = [from_argument(word) for word in words]
+    return fill(template, "?", given).system, lambda question: fill(template, question, given).prompt
 
 
 def keep_template(
@@ -45,7 +56,7 @@ def keep_template(
         system=from_argument(system) if _is_typed(ctx, "system") else "",
         prompt=from_argument(question) if question else NamedTemplate.prompt,
         model=str(model or ""),
-        options={key: value for key, value in options.items() if _source(ctx, key) != "DEFAULT_MAP"},
+        options=options,
     )
     path = save_template(shell.environ, template)
     shell.note(f"the template {name} is in {path}")
@@ -53,9 +64,5 @@ def keep_template(
 
 
 def _is_typed(ctx: typer.Context, name: str) -> bool:
-    return _source(ctx, name) == "COMMANDLINE"
-
-
-def _source(ctx: typer.Context, name: str) -> str:
     source = ctx.get_parameter_source(name)
-    return source.name if source else ""
+    return source is not None and source.name == "COMMANDLINE"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -106,13 +104,9 @@ def edit_template(ctx: typer.Context, template: Name) -> int:
     shell = shell_of(ctx)
     target = template_file(shell.environ, template)
     before = text_of(shell.environ, template) if target.exists() or template in SHIPPED else NEW
-    from sage_cli.editor import edit
+    from sage_cli.editor import edited
 
-    with tempfile.TemporaryDirectory(prefix="sage-") as folder:
-        draft = Path(folder) / target.name
-        draft.write_text(before, encoding="utf-8")
-        edit(draft, shell.environ)
-        after = draft.read_text(encoding="utf-8", errors="replace")
+    after = edited(before, shell.environ, name=target.name)
     if after == before:
         shell.note("nothing was changed")
         return 0

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mch_runtime.session import Session
 
 DEFAULT_DIR = Path("build/pico")
-ROWS = 64
+ROWS = 16  # more are no faster: attention looks at the cells of all rows
+SAMPLED_TYPE = "q8_0"
 ROWS_CONTEXT = 640  # tokens of question and chain together, at most
 
 
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     pairs.add_argument("--problems", type=int, default=8000)
     prefer = step("prefer", "the preference stage, on these pairs")
     _start(prefer)
-    export = step("export", "the latest weights in Hugging Face's layout, and their F32 GGUF")
+    export = step("export", "the latest weights in Hugging Face's layout, and as F32 and Q8_0 GGUF")
     export.add_argument("--stage", choices=recipe.ORDER, help="default: the latest that was trained")
     check = step("evaluate", "greedy accuracy on validation problems, by family, kind and steps")
     check.add_argument("--count", type=int, default=1000)
@@ -174,19 +175,24 @@ def _export(arguments: argparse.Namespace) -> None:
         raise SystemExit(f"nothing was trained in {arguments.dir}")
     export(weights, arguments.dir / "tokenizer.json", folder)
     (folder / "head.safetensors").unlink(missing_ok=True)
-    convert(folder, arguments.dir / "base-f32.gguf", outtype="f32")
-    print(f"{weights} as {folder} and {arguments.dir / 'base-f32.gguf'}")
+    for outtype in ("f32", SAMPLED_TYPE):
+        convert(folder, _base(arguments.dir, outtype), outtype=outtype)
+    print(f"{weights} as {folder} and base GGUFs beside it")
+
+
+def _base(folder: Path, outtype: str) -> Path:
+    return folder / f"base-{outtype}.gguf"
 
 
 @contextmanager
 def _base_session(folder: Path) -> Iterator[Session]:
-    """The exported base model with room for ROWS chains."""
+    """The exported base model, of the type that ships, with room for ROWS chains."""
     from mch_runtime.llama.context import open_session
     from mch_runtime.llama.model import open_model
     from mch_runtime.options import EngineOptions
     from mch_runtime.session import Interrupt
 
-    base = folder / "base-f32.gguf"
+    base = _base(folder, SAMPLED_TYPE)
     options = EngineOptions(model=base, max_sequences=ROWS, ctx_size=ROWS_CONTEXT * ROWS)
     with open_model(base) as model, open_session(model, options, Interrupt()) as session:
         yield session
@@ -242,7 +248,7 @@ def _head(arguments: argparse.Namespace) -> None:
     sets = [load(arguments.dir / f"traces-{name}.npz") for name in ("train", "held-out", "greedy")]
     questions = phase_problems(SERVED[-1], seed=f"{arguments.seed}/familiar", split_name="validation")
     make_head(
-        arguments.dir / "base-f32.gguf",
+        _base(arguments.dir, "f32"),
         *sets,
         islice(questions, 2000),
         FitConfig(width=arguments.width, seed=arguments.seed),
@@ -254,7 +260,7 @@ def _head(arguments: argparse.Namespace) -> None:
 def _package(arguments: argparse.Namespace) -> None:
     from convert.to_gguf import convert
 
-    convert(arguments.dir / "sage-pico", arguments.out, outtype="q8_0")
+    convert(arguments.dir / "sage-pico", arguments.out, outtype=SAMPLED_TYPE)
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
 
 

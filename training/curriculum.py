@@ -87,21 +87,39 @@ BASE = (
 
 
 def _everything(
-    kinds: Mapping[Kind, float], *, easy: float = 0.35, steps: Mapping[int, float] = STANDARD_STEPS
+    kinds: Mapping[Kind, float],
+    *,
+    easy: float = 0.35,
+    steps: Mapping[int, float] = STANDARD_STEPS,
+    families: tuple[str, ...] = ALL_FAMILIES,
 ) -> tuple[Phase]:
     """All but the lengths of ``test-length``, phrased by the book and casually.
 
     easy: the share of that level; steps: of the other.
     """
-    told_in_order = Mixture(ALL_FAMILIES, steps=EASY_STEPS, kinds=kinds, casual=0.35)
-    shuffled = Mixture(ALL_FAMILIES, level="standard", steps=steps, kinds=kinds, casual=0.12)
+    told_in_order = Mixture(families, steps=EASY_STEPS, kinds=kinds, casual=0.35)
+    shuffled = Mixture(families, level="standard", steps=steps, kinds=kinds, casual=0.12)
     return (Phase(1.0, ((easy, told_in_order), (1 - easy, shuffled))),)
 
 
 # What the model is measured on, and its head is fitted on.
 SERVED = _everything(FLAWED)
 # Flaws are what is learned last: they are three times as frequent here as where the model is measured.
-FULL = _everything({"answerable": 0.62, "unanswerable": 0.23, "contradictory": 0.15})
+_FLAWS_OFTEN: Mapping[Kind, float] = {"answerable": 0.62, "unanswerable": 0.23, "contradictory": 0.15}
+FULL = _everything(_FLAWS_OFTEN)
+# ``order`` is learned last: here it is told nearly twice as often as the others.
+LAST = (
+    Phase(
+        1.0,
+        (
+            *((0.75 * weight, mixture) for weight, mixture in FULL[0].mixtures),
+            *(
+                (0.25 * weight, mixture)
+                for weight, mixture in _everything(_FLAWS_OFTEN, families=("order",))[0].mixtures
+            ),
+        ),
+    ),
+)
 # Short and shuffled: whom a fact is about has to be looked up, its place tells nothing.
 LOOKUP = _everything(
     {"answerable": 0.75, "unanswerable": 0.15, "contradictory": 0.10},

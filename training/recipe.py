@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from training.curriculum import BASE, FULL, LOOKUP, SERVED, Phase
+from training.curriculum import BASE, FULL, LAST, LOOKUP, SERVED, Phase
 from training.dialect import Mix
 
 
@@ -37,7 +37,7 @@ STAGES: Mapping[str, Stage] = {
     "flaws": Stage(FULL, _MIX, tokens=6_000_000, peak_lr=3e-3, warmup=0.05, decay=0.0),
     "lookup": Stage(LOOKUP, _LOOKUP_MIX, tokens=9_500_000, peak_lr=2.5e-3, warmup=0.05, decay=0.0),
     "full": Stage(
-        (replace(LOOKUP[0], share=0.5), replace(FULL[0], share=0.5)),
+        (replace(LOOKUP[0], share=0.5), replace(FULL[0], share=0.23), replace(LAST[0], share=0.27)),
         Mix(forward=0.60, forced=0.04, inverse=0.13, recall=0.18),
         tokens=48_000_000,
         peak_lr=2.5e-3,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from rich.text import Text
 
@@ -16,16 +15,11 @@ from sage_cli.chat.slash import Slash, chosen, count
 from sage_cli.chat.talk import Talk
 from sage_cli.modes import MODES
 from sage_cli.render.safe import one_line, safe
-from sage_cli.values import number, whole_number
+from sage_cli.sampling_flags import OPTIONS
+from sage_cli.values import whole_number
 
-_SAMPLING: dict[str, Callable[[str, str], Any]] = {
-    "temperature": number,
-    "top_k": whole_number,
-    "top_p": number,
-    "min_p": number,
-    "seed": whole_number,
-}
 _LIMITS = ("max_tokens", "num_predict")
+_SAMPLING = {name: parse for name, parse in OPTIONS.items() if name not in _LIMITS}
 _PARAMETERS = (*_SAMPLING, *_LIMITS)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from mch_runtime.errors import DataError, UsageError
+from mch_runtime.errors import DataError
 from mch_runtime.options import AskOptions, EngineOptions, SamplingOptions
 from sage_cli import flags
-from sage_cli.ask import _settings as sampling_settings
 from sage_cli.console import STDIN, same_terminal
 from sage_cli.modes import ModeFlags, as_configured, with_room
 from sage_cli.naming import chosen_model
+from sage_cli.past import chosen_conversation
 from sage_cli.question import from_argument
+from sage_cli.sampling_flags import all_sampling, typed_sampling
 from sage_cli.shell import Shell, shell_of
+from sage_cli.template_files import load_template
+from sage_cli.template_flags import first_said, for_conversation, keep_template
 
 if TYPE_CHECKING:
     from sage_cli.chat.keyboard import Keyboard
@@ -39,8 +43,6 @@ Environment:
   VISUAL, EDITOR            what !edit and Ctrl-X Ctrl-E open
 """
 
-PolicyName = Literal["full", "landmark", "single"]
-
 
 def chat(
     ctx: typer.Context,
@@ -48,20 +50,18 @@ def chat(
     model: flags.Model = None,
     hf: flags.HubModel = None,
     ctx_size: flags.CtxSize = None,
-    context_policy: Annotated[
-        PolicyName | None,
-        typer.Option(
-            "--context-policy",
-            metavar="POLICY",
-            help="full, landmark or single: what the model sees of the turns before. Default: full.",
-        ),
-    ] = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
     system: flags.System = "",
     max_tokens: flags.MaxTokens = None,
     seed: flags.Seed = None,
     option: flags.SamplingOption = None,
+    go_on: flags.Continue = False,
+    conversation: flags.Conversation = None,
+    context_policy: flags.ContextPolicy = None,
+    template: flags.TemplateName = None,
+    param: flags.TemplateValue = None,
+    save: flags.SaveTemplate = None,
     mode: flags.AnsweringMode = None,
     votes: flags.Votes = None,
     budget: flags.Budget = None,
@@ -69,14 +69,7 @@ def chat(
     head: flags.Head = None,
     no_head: flags.NoHead = False,
     force_head: flags.ForceHead = False,
-    cont: Annotated[
-        bool, typer.Option("-c", "--continue", help="Go on with the last conversation of the log.")
-    ] = False,
-    cid: Annotated[
-        str | None,
-        typer.Option("--cid", metavar="ID", help="Go on with this conversation; see sage logs."),
-    ] = None,
-    fold: Annotated[bool, typer.Option("--fold", help="Show the reasoning as one line.")] = False,
+    fold: flags.Fold = False,
     no_log: flags.NoLog = False,
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
@@ -89,25 +82,24 @@ def chat(
     output, everything else to standard error.
     """
     shell = shell_of(ctx)
-    settings = sampling_settings(option or (), seed=seed, max_tokens=max_tokens)
     mode, votes = as_configured(ctx, mode, votes)
-    effort = ModeFlags(
-        mode=mode,
-        votes=votes,
-        budget=budget,
-        skepticism=skepticism,
-        show_votes=False,
-        require_majority=False,
-        fail_under_ics=None,
-    ).effort()
+    effort = ModeFlags(mode=mode, votes=votes, budget=budget, skepticism=skepticism).effort()
+    typed = typed_sampling(ctx, option or (), seed=seed, max_tokens=max_tokens)
+    if save is not None:
+        named = Path(hf) if hf else model
+        return keep_template(ctx, save, question=None, system=system, model=named, options=typed)
+    chosen = load_template(shell.environ, template)
+    template_system, worded = for_conversation(chosen, param or ())
+    if chosen.model and model is None and hf is None:
+        model = Path(chosen.model)
+    settings = all_sampling(ctx, typed, chosen.options, max_tokens=max_tokens)
     options = AskOptions(
         effort=effort,
-        system=from_argument(system),
+        system=first_said(ctx, "system", from_argument(system), template_system),
         max_tokens=settings.pop("max_tokens", None),
         sampling=SamplingOptions(**settings),
     )
-    if cont and cid is not None:
-        raise UsageError("-c and --cid contradict each other", hint="give one of them")
+    past = chosen_conversation(shell, last=go_on, conversation=conversation)
     engine = EngineOptions(
         model=chosen_model(shell, model, hf, quiet=quiet),
         head=head,
@@ -117,33 +109,21 @@ def chat(
         threads=threads,
         gpu_layers=gpu_layers,
     )
-
     engine = with_room(engine, effort, batch=False)
 
+    from sage_cli.chat.keeping import continue_logged
     from sage_cli.chat.record import Record
     from sage_cli.chat.talk import Look, Talk
 
     look = Look(reasoning="fold" if fold else "show", verbose=verbose and not quiet, quiet=quiet)
-    with Talk(shell, engine, options, record=Record(shell, wanted=not no_log), look=look) as talk:
+    record = Record(shell, wanted=not no_log)
+    with Talk(shell, engine, options, record=record, look=look, worded=worded) as talk:
         talk.load(engine.model, context_policy)
-        if cont or cid is not None:
-            _continue(talk, cid)
+        if past is not None:
+            continue_logged(talk, past)
+            said = template_system or talk.conversation.options.system
+            talk.change(system=first_said(ctx, "system", options.system, said))
         return _run(shell, talk)
-
-
-def _continue(talk: Talk, cid: str | None) -> None:
-    from sage_cli.chat.keeping import continue_logged
-    from sage_cli.history import Log
-    from sage_cli.log_file import log_path
-
-    path, named = log_path(talk.shell.environ)
-    conversation = None
-    if path.exists():
-        with Log(path, named=named) as log:
-            conversation = log.find(cid).conversation if cid else log.last_conversation()
-    if conversation is None:
-        raise UsageError("there is no conversation in the log", hint="ask something first")
-    continue_logged(talk, conversation)
 
 
 def _run(shell: Shell, talk: Talk) -> int:

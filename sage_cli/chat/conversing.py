@@ -93,7 +93,7 @@ def context(talk: Talk, argument: str) -> None:
         mark = " (interrupted)" if turn.interrupted else ""
         lines.append(Text(f"{place:>3}  {one_line(turn.question)[:60]}{mark}"))
     if talk.pending:
-        fit = talk.conversation.fits(talk.pending)
+        fit = talk.conversation.fits(talk.worded(talk.pending))
         drop = f"/forget {fit.drop} makes room" if fit.drop else "too long for this context"
         lines.append(Text(f"waiting: a question with which it has {fit.needed:,} tokens; {drop}", "yellow"))
     talk.show(Text("\n").join(lines))

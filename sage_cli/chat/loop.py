@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 from mch_runtime.errors import SageError
 from sage_cli.chat.entry import LEAVING, Lines
 from sage_cli.chat.helping import TABLE
 from sage_cli.chat.talk import Leave, Talk
-from sage_cli.editor import edit
+from sage_cli.editor import edited
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell
 from sage_cli.signals import Stopped
@@ -105,15 +103,11 @@ def _attempt(talk: Talk, entry: str) -> int:
 
 def _edited(talk: Talk) -> str | None:
     """A text from the user's editor."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "question.md"
-        path.write_text(talk.pending, encoding="utf-8")
-        try:
-            edit(path, talk.shell.environ)
-        except SageError as error:
-            tell(talk.shell, error)
-            return None
-        return path.read_text(encoding="utf-8", errors="replace").strip() or None
+    try:
+        return edited(talk.pending, talk.shell.environ, name="question.md").strip() or None
+    except SageError as error:
+        tell(talk.shell, error)
+        return None
 
 
 def tell(shell: Shell, error: SageError) -> None:

@@ -24,6 +24,7 @@ from sage_cli.render.terminal import details, glyphs
 from sage_cli.screen import passing_line
 from sage_cli.shell import Chatting, Shell
 from sage_cli.tally import Measuring
+from sage_cli.template_flags import Wording
 
 BEHIND_OTHERS = (
     "the head was fitted on single questions: behind other turns its confidence is not known; "
@@ -49,11 +50,20 @@ class Talk:
     """Everything that commands and questions work on. ``pending`` is a question that did not fit."""
 
     def __init__(
-        self, shell: Shell, engine_options: EngineOptions, options: AskOptions, *, record: Record, look: Look
+        self,
+        shell: Shell,
+        engine_options: EngineOptions,
+        options: AskOptions,
+        *,
+        record: Record,
+        look: Look,
+        worded: Wording = str,
     ) -> None:
+        """worded: puts the words of a template around a question."""
         self.shell = shell
         self.look = look
         self.record = record
+        self.worded = worded
         self.pending = ""
         self.keeps_history = True
         self.left = False
@@ -115,10 +125,10 @@ class Talk:
 
     def ask(self, question: str) -> None:
         """Answer a question and show it. Raises SageError."""
-        fit = self.conversation.fits(question)
-        if not fit.ok:
+        said = self.worded(question)
+        if not self.conversation.fits(said).ok:
             self.pending = question
-        self._answer(question, lambda observer: self.conversation.ask(question, observer=observer))
+        self._answer(said, lambda observer: self.conversation.ask(said, observer=observer))
         self.pending = ""
 
     def again(self, *, begin: Sequence[int] = (), options: AskOptions | None = None) -> None:

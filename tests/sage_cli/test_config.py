@@ -200,9 +200,9 @@ def test_the_first_edit_starts_with_all_settings(config: Path, monkeypatch: pyte
     uncommented = [line.removeprefix("# ") for line in text.splitlines() if " = " in line]
     assert set(parse_config("\n".join(uncommented), config).values) == set(SETTINGS)
     monkeypatch.setenv("VISUAL", "/no/such/editor")
-    assert run("config", "edit").code == 2
+    assert run("config", "edit").code == 66
     monkeypatch.setenv("VISUAL", "false")
-    assert run("config", "edit").code == 74
+    assert run("config", "edit").code == 1
 
 
 def test_a_link_stays_a_link(config: Path, tmp_path: Path) -> None:

@@ -39,9 +39,10 @@ def test_what_is_offered(typed: str, expected: list[str]) -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    (tmp_path / "folder").mkdir()
-    (tmp_path / ".hidden").touch()
-    assert offered(f"/read {tmp_path}/n") == [f"/read {tmp_path}/notes.txt"]
-    assert offered(f"/read {tmp_path}/") == [f"/read {tmp_path}/folder/", f"/read {tmp_path}/notes.txt"]
-    assert offered(f"/read {tmp_path}/none/x") == []
+    here = tmp_path / "here"
+    (here / "folder").mkdir(parents=True)
+    (here / "notes.txt").touch()
+    (here / ".hidden").touch()
+    assert offered(f"/read {here}/n") == [f"/read {here}/notes.txt"]
+    assert offered(f"/read {here}/") == [f"/read {here}/folder/", f"/read {here}/notes.txt"]
+    assert offered(f"/read {here}/none/x") == []
