@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from mch_runtime.answers import normalise
 from mch_runtime.errors import Interrupted, SageError
 from mch_runtime.options import AskOptions
 from mch_runtime.session import Session
-from mch_runtime.strategies.confidence import confidence_of
+from mch_runtime.stamp import now, sage_version
+from mch_runtime.strategies.confidence import confidence_of, outcome_features
 from mch_runtime.strategies.desk import answer_text
 from mch_runtime.strategies.outcome import Outcome
 from mch_runtime.strategies.selection import Scored
 from mch_runtime.strategies.work import Task, Worked, work
-from mch_runtime.trace import Choice, Cost, ModelInfo, Sampling, Trace
+from mch_runtime.trace import Choice, Cost, ModelInfo, Trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +23,13 @@ class Answered:
     """A question's answer, or why there is none.
 
     place: of the question among those asked. chains: those that the answer was chosen from, in the order of their
-    seeds, for other rules to choose from.
+    seeds, for other rules to choose from. features: what a calibrator may ask for, by name.
     """
 
     place: int
     trace: Trace | None
     chains: tuple[Scored, ...] = ()
+    features: Mapping[str, float] = field(default_factory=dict)
     error: SageError | None = None
 
 
@@ -43,7 +45,7 @@ class Question:
 class Bench:
     """What an engine brings to its questions. task: a question made ready; raises SageError if it cannot be asked.
 
-    familiar: whether a task's question was worded as the head knows it. stamp: time and version.
+    familiar: whether a task's question was worded as the head knows it. most: chains at a time.
     """
 
     session: Session
@@ -52,7 +54,6 @@ class Bench:
     most: int
     task: Callable[[Question], Task]
     familiar: Callable[[Task], bool | None]
-    stamp: Callable[[], tuple[str, str]]
 
 
 def answer_all(bench: Bench, questions: Iterable[Question]) -> Generator[Answered, None, None]:
@@ -113,7 +114,10 @@ def _answered(bench: Bench, worked: Worked, place: int) -> Answered:
     if worked.outcome is None:
         return Answered(place=place, trace=None, error=worked.error)
     return Answered(
-        place=place, trace=_trace(bench, worked, worked.outcome), chains=worked.outcome.chains, error=None
+        place=place,
+        trace=_trace(bench, worked, worked.outcome),
+        chains=worked.outcome.chains,
+        features=outcome_features(worked.outcome),
     )
 
 
@@ -128,7 +132,6 @@ def _trace(bench: Bench, worked: Worked, outcome: Outcome) -> Trace:
     seconds = replace(worked.seconds, load=bench.load_seconds)
     reason = "interrupted" if outcome.interrupted else chain.finish_reason
     assert reason is not None
-    created, version = bench.stamp()
     return Trace(
         question=case.question,
         answer=_answer(outcome, said),
@@ -148,16 +151,11 @@ def _trace(bench: Bench, worked: Worked, outcome: Outcome) -> Trace:
             tokens_per_second=worked.generated_tokens / seconds.decode if seconds.decode > 0 else 0.0,
         ),
         seed=case.seed,
-        sampling=Sampling(
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-        ),
+        sampling=sampling.recorded,
         finish_reason=reason,
-        token_ids=tuple(chain.token_ids),
-        created=created,
-        sage_version=version,
+        token_ids=tuple(chain.said_ids),
+        created=now(),
+        sage_version=sage_version(),
         ics=outcome.chosen.ics[0] if outcome.chosen.ics is not None else None,
         familiar=bench.familiar(worked.task),
         votes=outcome.selection.votes if outcome.selection is not None else (),

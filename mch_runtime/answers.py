@@ -34,7 +34,7 @@ class AnswerSplitter:
             pieces = self._release(end + len(self._closes))
             self._part = "answer"
             return pieces + self._release(len(self._held))
-        return self._release(len(self._held) - _overlap(self._held, self._closes))
+        return self._release(len(self._held) - overlap(self._held, self._closes))
 
     def flush(self) -> list[tuple[str, Part]]:
         """What was held back, once the text is complete."""
@@ -54,7 +54,7 @@ class AnswerSplitter:
         return [(piece, self._part)] if piece else []
 
 
-def _overlap(text: str, marker: str) -> int:
+def overlap(text: str, marker: str) -> int:
     """The length of the longest end of ``text`` that begins ``marker``."""
     return next((n for n in range(min(len(text), len(marker) - 1), 0, -1) if marker.startswith(text[-n:])), 0)
 

@@ -6,14 +6,17 @@ head, or a recorder of what the head would see) speak at every step's end.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.session import Block, Branch, Feed, FloatArray, Sampler, Session, TextDecoder, Vocabulary
 from mch_runtime.statistics import TokenStatistics, measured_step, token_statistics
+from mch_runtime.stopping import Stop
 from mch_runtime.trace import FinishReason, Step
 from mch_runtime.withdrawal import withdraws
 
@@ -32,11 +35,21 @@ class Witness(Protocol):
         ...
 
 
+class _Span(NamedTuple):
+    """A step's first token, its first character, and the character behind its last one."""
+
+    token: int
+    start: int
+    end: int
+
+
 class Chain:
     """A chain being written on one branch. ``finish_reason`` is None while it goes on.
 
     statistics: of every token, in the rows they came from. states: (d,) after the last prompt token and after every
-    token, if they are kept. on_row is shown the logits (n_vocab,) that each token is drawn from.
+    token, if they are kept. stop: strings that end it; the text from the first of them on is taken back, the tokens
+    stay. on_row is shown the logits (n_vocab,) that each token is drawn from. on_text and on_step are told what no
+    stop string can take back any more.
     """
 
     def __init__(
@@ -45,6 +58,7 @@ class Chain:
         sampler: Sampler,
         *,
         max_tokens: int,
+        stop: Sequence[str] = (),
         witness: Witness | None = None,
         delimiter: str = "\n",
         keep_states: bool = False,
@@ -68,8 +82,33 @@ class Chain:
         self._on_text = on_text
         self._on_step = on_step
         self._decoder = TextDecoder()
-        self._step_start = 0  # first token of the step being written
-        self._step_text = ""
+        self._stop = Stop(stop)
+        self._starts: list[int] = []  # of every token, in characters of the text
+        self._spans: list[_Span] = []  # of every step
+        self._step_token = self._step_start = (
+            0  # where the step being written begins, in tokens and characters
+        )
+        self._told = 0  # characters
+        self._untold: deque[tuple[int, Step]] = deque()  # with as many characters as are told before the step
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a stop string ends it."""
+        return self._stop.place is not None
+
+    @property
+    def said_ids(self) -> list[int]:
+        """The tokens that the text is of: all but those behind a stop string. The last one may hold a part of it."""
+        return self.token_ids[: self._said]
+
+    @property
+    def _said(self) -> int:
+        place = self._stop.place
+        return len(self.token_ids) if place is None else bisect_left(self._starts, place)
+
+    @property
+    def _step_text(self) -> str:
+        return self.text[self._step_start :]
 
     def advance(self, logits: FloatArray, hidden: FloatArray, row: int) -> None:
         """The last token has been read: logits (n_vocab,), hidden (d,), ``row`` for the sampler."""
@@ -89,6 +128,8 @@ class Chain:
         chain's branch does not hold yet: :func:`write_chains` reads it.
         """
         for token_id, chosen, hidden in zip(token_ids, statistics, states, strict=False):
+            if self.finish_reason is not None:
+                return
             self._has_read(hidden)
             self._take(token_id, chosen)
 
@@ -98,7 +139,7 @@ class Chain:
 
     def end(self, reason: FinishReason) -> None:
         """Keep what there is, for this reason; the step under way has no confidence."""
-        self._stop(reason)
+        self._finish(reason)
         self._close_step(read=False, whole=False)
 
     def _has_read(self, hidden: FloatArray) -> None:
@@ -112,51 +153,85 @@ class Chain:
     def _take(self, token_id: int, statistics: TokenStatistics) -> None:
         self.statistics.append(statistics)
         self.token_ids.append(token_id)
+        self._starts.append(len(self.text))
         self._say(self._decoder.feed(self._vocabulary.piece(token_id)))
 
     def _say(self, text: str) -> None:
         self.text += text
-        self._step_text += text
+        self._stop.look(self.text, len(text))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Pass on what will stay, every step behind its text."""
+        sure = len(self.text) if self.finish_reason is not None else self._stop.sure(self.text)
+        while self._untold and self._untold[0][0] <= sure:
+            place, step = self._untold.popleft()
+            self._tell_text(place)
+            self._on_step(step)
+        self._tell_text(sure)
+
+    def _tell_text(self, place: int) -> None:
+        text, self._told = self.text[self._told : place], max(self._told, place)
         if text:
             self._on_text(text)
 
     def _after_token(self) -> None:
         """The token drawn last has been read by the model: its step or the chain may be over.
 
-        A step that the limit cuts off gets no confidence: what it would have said is not known.
+        A step that the limit or a stop string cuts off gets no confidence: what it would have said is not known.
         """
-        if self._vocabulary.is_end(self.token_ids[-1]):
-            self._stop("stop")
+        if self.is_cut or self._vocabulary.is_end(self.token_ids[-1]):
+            self._finish("stop")
         elif len(self.token_ids) >= self._max_tokens:
-            self._stop("length")
-        whole = self.finish_reason == "stop" or self._delimiter in self._step_text.lstrip()
-        if whole or self.finish_reason is not None:
-            self._close_step(read=True, whole=whole)
+            self._finish("length")
+        ends = self.finish_reason == "stop" or self._delimiter in self._step_text.lstrip()
+        if ends or self.finish_reason is not None:
+            self._close_step(read=True, whole=ends and not self.is_cut)
 
-    def _stop(self, reason: FinishReason) -> None:
-        self.finish_reason = reason
+    def _finish(self, reason: FinishReason) -> None:
         self._say(self._decoder.flush())
+        self.finish_reason = "stop" if self.is_cut else reason
+        self._take_back()
+        self._tell()
+
+    def _take_back(self) -> None:
+        """Drop the text from the stop string on. A step that has some of it is being written again."""
+        place = self._stop.place
+        if place is None:
+            return
+        while self._spans and self._spans[-1].end > place:
+            span = self._spans.pop()
+            self._step_token, self._step_start = span.token, span.start
+            self.steps.pop()
+            self._untold.pop()  # nothing behind the place has been told
+            if self.steps:
+                self.steps[-1] = replace(self.steps[-1], verdict=None)
+        self.text = self.text[:place]
+        self._untold = deque((min(told, place), step) for told, step in self._untold)
 
     def _close_step(self, *, read: bool, whole: bool) -> None:
         """End the step at the last token; blank lines belong to the step that follows them.
 
         read: the witness has seen all of it; whole: it was not cut off.
         """
-        if not self._step_text.strip():
+        text = self._step_text
+        if not text.strip():
             return
         verdict = self._witness.judge() if self._witness is not None and read else None
         step = measured_step(
-            self._step_text.strip(),
-            (self._step_start, len(self.token_ids)),
+            text.strip(),
+            (self._step_token, self._said),
             self.statistics,
             confidence=verdict if whole else None,
         )
         if self.steps and withdraws(step.text, self.steps[-1].text):
             self.steps[-1] = replace(self.steps[-1], verdict="withdrawn")
         self.steps.append(step)
-        self._step_start = len(self.token_ids)
-        self._step_text = ""
-        self._on_step(step)
+        end = self._step_start + len(text.rstrip())
+        self._spans.append(_Span(self._step_token, self._step_start, end))
+        self._step_token, self._step_start = len(self.token_ids), len(self.text)
+        self._untold.append((len(self.text), step))
+        self._tell()
 
 
 @dataclass(frozen=True, kw_only=True)

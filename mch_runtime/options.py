@@ -9,6 +9,7 @@ from typing import Literal
 
 from mch_runtime.effort import Effort
 from mch_runtime.errors import UsageError
+from mch_runtime.trace import Sampling
 
 KvType = Literal["f16", "f32"]
 
@@ -82,6 +83,11 @@ class SamplingOptions:
         if self.seed is not None:
             _within("seed", self.seed, 0, 2**32 - 1)
 
+    @property
+    def recorded(self) -> Sampling:
+        """As a trace says it."""
+        return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, min_p=self.min_p)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
@@ -119,7 +125,8 @@ class AskOptions:
 
     keep: hold the answer in the cache until the next question, so that it can be explained or continued without being
     read again. past: what was said before. begin: tokens that the answer begins with; one more than the answer that
-    is held has up to there costs one token. landmarks: let the past outgrow the context. effort: how much to spend.
+    is held has up to there costs one token. landmarks: let the past outgrow the context. stop: strings that end a
+    chain where the first of them begins. effort: how much to spend.
     """
 
     system: str = ""
@@ -127,6 +134,7 @@ class AskOptions:
     begin: tuple[int, ...] = ()
     landmarks: Landmarks | None = None
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     keep: bool = False
     effort: Effort = field(default_factory=Effort)
@@ -134,6 +142,8 @@ class AskOptions:
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UsageError(f"--max-tokens {self.max_tokens} is out of range", hint="1 or more")
+        if "" in self.stop:
+            raise UsageError("a stop string is empty", hint="give the text to stop at, or leave --stop out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ class _View:
             return
         face = self._shell.err_face
         signs = glyphs(unicode=face.unicode)
-        text = summary(trace, signs)
+        text = summary(trace, signs, width=self._shell.err.width if face.terminal else sys.maxsize)
         if self._display.verbose:
             text += Text("\n") + details(trace)
         self._shell.err.write(paint(text, face) + "\n")

@@ -14,8 +14,14 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from mch_runtime.errors import Interrupted, SageError
-from sage_cli.console import STDIN, STDOUT, occupy_closed_streams, standard_error, standard_output
-from sage_cli.render.safe import one_line
+from sage_cli.console import (
+    STDIN,
+    STDOUT,
+    complaint,
+    occupy_closed_streams,
+    standard_error,
+    standard_output,
+)
 from sage_cli.signals import Signals, Stopped
 
 if TYPE_CHECKING:
@@ -88,11 +94,7 @@ def _run(argv: Sequence[str], signals: Signals, engine: OpenEngine, umask: int) 
 def _fail(shell: Shell | None, message: str, hint: str, code: int) -> int:
     """Two lines on standard error: what happened, and what to do."""
     err = shell.err if shell else standard_error()
-    color = shell is not None and shell.err_face.color
-    name, label = ("\x1b[1;31msage:\x1b[0m", "\x1b[36mhint:\x1b[0m") if color else ("sage:", "hint:")
-    err.write(f"{name} {one_line(message)}\n")
-    if hint:
-        err.write(f"{label} {one_line(hint)}\n")
+    err.write(complaint(message, hint, color=shell is not None and shell.err_face.color))
     return code
 
 

@@ -16,13 +16,13 @@ from sage_cli.modes import ModeFlags, as_configured, with_room
 from sage_cli.naming import chosen_model
 from sage_cli.past import chosen_past
 from sage_cli.question import from_argument, join, read_piped
-from sage_cli.sampling_flags import all_sampling, typed_sampling
+from sage_cli.sampling_flags import HELP, all_sampling, typed_sampling
 from sage_cli.shell import Shell, shell_of
 from sage_cli.template_files import fill, load_template
 from sage_cli.template_flags import first_said, keep_template
 from sage_cli.threshold import threshold
 
-EPILOG = """
+EPILOG = f"""
 Marks:
   ● 0.97   0.90 and more: sure
   ◐ 0.74   0.50 and more: likely
@@ -38,11 +38,7 @@ Modes:
   think     other steps where one is in doubt, then votes
   auto      one chain, and more only where the head doubts it
 
-Options for -o:
-  temperature N             0, the default, takes the most likely token; votes are drawn at 0.8 then
-  top_k N, top_p P, min_p P llama.cpp's filters; 40, 0.95 and 0.05
-  seed N, max_tokens N      the flags of these names
-
+{HELP}
 Piped input comes first, then a blank line, then QUESTION. In a loop such as
 while read q; do sage "$q"; done the first call would read the other questions: add --no-stdin.
 
@@ -78,6 +74,7 @@ def ask(
     gpu_layers: flags.GpuLayers = 0,
     system: flags.System = "",
     max_tokens: flags.MaxTokens = None,
+    stop: flags.Stop = None,
     seed: flags.Seed = None,
     option: flags.SamplingOption = None,
     go_on: flags.Continue = False,
@@ -149,6 +146,7 @@ def ask(
         system=first_said(ctx, "system", from_argument(system), filled.system or past.system),
         past=past.messages,
         max_tokens=settings.pop("max_tokens", None),
+        stop=tuple(map(from_argument, stop or ())),
         sampling=SamplingOptions(**settings),
         effort=effort,
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal, TextIO
 
 from mch_runtime.errors import file_error
+from sage_cli.render.safe import one_line
 
 ColorChoice = Literal["auto", "always", "never"]
 
@@ -114,6 +115,13 @@ def same_terminal(one: Output, other: Output) -> bool:
     if not (one.terminal and other.terminal):
         return False
     return os.fstat(one.fd).st_rdev == os.fstat(other.fd).st_rdev
+
+
+def complaint(message: str, hint: str, *, color: bool) -> str:
+    """An error in two lines: what happened, and what to do."""
+    name, label = ("\x1b[1;31msage:\x1b[0m", "\x1b[36mhint:\x1b[0m") if color else ("sage:", "hint:")
+    lines = [f"{name} {one_line(message)}\n", f"{label} {one_line(hint)}\n" if hint else ""]
+    return "".join(lines)
 
 
 def occupy_closed_streams() -> None:

@@ -23,20 +23,22 @@ _REPORT = "Report"
 
 EPILOG = """
 Task sets, each in its published form:
-  pico           held-out problems of sage-pico's own families; built in, no FILE
+  pico           held-out problems of sage-pico's own families; built in
   gsm8k          test.jsonl: question, answer with "#### 12"
   math-500       test.jsonl: problem, solution, answer
   aqua           test.json of AQuA-RAT: question, options, rationale, correct
   commonsenseqa  dev_rand_split.jsonl: question.stem, choices, answerKey
   mmlu-pro       JSON Lines, or Parquet where pyarrow is installed
   gpqa           gpqa_diamond.csv; the order of the options is drawn by --seed
-  choice, free   JSON Lines of your own: question, options, answer; question, answer
-  samples        no task: report again what an earlier run has sampled, without a model
+  choice         JSON Lines of your own: question, options, answer
+  free           JSON Lines of your own: question, answer
+  samples        no task: report what was sampled earlier, without a model
 
 Modes:
   fast           one greedy chain
-  vote           --votes chains, drawn once; every way of selecting among them, with the head,
-                 inverse consistency (ICS), both or neither, is measured on the same chains
+  vote           --votes chains, drawn once; every way of selecting among them,
+                 by the head, inverse consistency (ICS), both or neither, is
+                 measured on the same chains
   think, auto    the engine's own, asked for each problem
 
 The report goes to standard output; progress and notices go to standard error. Every problem is kept as

@@ -96,6 +96,15 @@ MaxTokens = Annotated[
         rich_help_panel=_GENERATION,
     ),
 ]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop",
+        metavar="TEXT",
+        help="End a chain where TEXT begins, which is left out. What it cuts off has no confidence. May be repeated.",
+        rich_help_panel=_GENERATION,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sage_cli.manual import first_sentence, paragraphs, sections, subcommands
+from sage_cli.manual import first_sentence, paragraphs, sections, subcommands, usage
 from sage_cli.root import NAME, app
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def _page(title: str, parts: list[tuple[Any, Context]]) -> str:
 
 
 def _usage(command: Any, context: Context) -> list[str]:
-    words = " ".join(command.collect_usage_pieces(context))
-    return [f"\\fB{_text(context.command_path)}\\fR {_text(words)}"]
+    return [f"\\fB{_text(context.command_path)}\\fR {_text(usage(command, context))}"]
 
 
 def _sections(command: Any, context: Context, macro: str) -> Iterator[str]:

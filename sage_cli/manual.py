@@ -22,18 +22,13 @@ Row = tuple[str, str]
 class Manual:
     """Mixed into Typer's commands and groups: replaces their help page."""
 
-    if TYPE_CHECKING:
-
-        def collect_usage_pieces(self, ctx: Context) -> list[str]: ...
-
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the whole page."""
         formatter.write("\n".join(_page(self, ctx, formatter.width)) + "\n")
 
 
 def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
-    usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
-    yield f"{_heading('Usage:', ctx)} {usage}"
+    yield f"{_heading('Usage:', ctx)} {ctx.command_path} {usage(command, ctx)}"
     yield ""
     yield from _prose(command.help, ctx, width)
     for title, rows in sections(command, ctx):
@@ -44,6 +39,12 @@ def _page(command: Any, ctx: Context, width: int) -> Iterator[str]:
     if command.epilog:
         yield ""
         yield from _prose(command.epilog, ctx, width)
+
+
+def usage(command: Any, ctx: Context) -> str:
+    """What stands behind a command's name; an argument that must be given stands there bare."""
+    usage = " ".join(command.collect_usage_pieces(ctx))
+    return usage.replace("{", "").replace("}", "").replace("[[", "[").replace("]]", "]")
 
 
 def sections(command: Any, ctx: Context) -> Iterator[tuple[str, list[Row]]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """
 Examples:
   sage quality model-f16.gguf model-q4_k_m.gguf
-  sage quality model-f16.gguf model-q4_k_m.gguf --text own.txt --html report.html
+  sage quality model-f16.gguf model-q4_k_m.gguf --text own.txt --html page.html
 """
 
 TextFile = Annotated[

@@ -29,7 +29,7 @@ Examples:
   sage quantize model.gguf Q4_K_M -o small.gguf
   sage quantize model.gguf IQ3_XS --imatrix calibration.txt -o small.gguf
   sage quantize model.gguf Q4_K_M --tensor-type ffn_down=Q6_K --dry-run
-  sage quantize model.gguf --target-size 4GB --imatrix calibration.txt -o small.gguf --report
+  sage quantize model.gguf --target-size 4GB -o small.gguf --report
 """
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", re.IGNORECASE)

@@ -63,6 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     traces.add_argument("--temperature", type=float, default=1.0)
     head = step("head", "the meta-cognitive head, fitted and calibrated on the traces")
     head.add_argument("--width", type=int, default=128)
+    modes = step("modes", "the confidence of vote, think and auto, fitted on validation problems")
+    modes.add_argument("--problems", type=int, default=1200)
     package = step("package", "the shipped Q8_0 GGUF with its head")
     package.add_argument("--out", type=Path, default=Path("sage_cli/assets/sage-pico.gguf"))
     arguments = parser.parse_args(argv)
@@ -257,6 +259,23 @@ def _head(arguments: argparse.Namespace) -> None:
     )
 
 
+def _modes(arguments: argparse.Namespace) -> None:
+    from itertools import islice
+
+    from convert.to_gguf import convert
+    from mch_runtime.head.format import read_safetensors_head, write_safetensors_head
+    from training.curriculum import SERVED, phase_problems
+    from training.modes import calibrate_modes
+
+    folder, model = arguments.dir / "sage-pico", arguments.dir / "with-head.gguf"
+    path = folder / "head.safetensors"
+    convert(folder, model, outtype=SAMPLED_TYPE)
+    stream = phase_problems(SERVED[-1], seed=f"{arguments.seed}/modes", split_name="validation")
+    problems = list(islice(stream, arguments.problems))
+    head = calibrate_modes(model, read_safetensors_head(path), problems, seed=arguments.seed)
+    write_safetensors_head(head, path)
+
+
 def _package(arguments: argparse.Namespace) -> None:
     from convert.to_gguf import convert
 
@@ -275,6 +294,7 @@ COMMANDS = {
     "evaluate": _evaluate,
     "traces": _traces,
     "head": _head,
+    "modes": _modes,
     "package": _package,
 }
 

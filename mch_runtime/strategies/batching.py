@@ -127,11 +127,13 @@ class Batch:
         for row in writing:
             assert row.branch is not None
             feeds.append(Feed.last(row.branch, row.due()))
-        self._session.decode(feeds, read)
-        for row in [row for row in self._live if row.ended]:
-            self._live.remove(row)
-            if not row.hold:
-                row.close()
+        try:
+            self._session.decode(feeds, read)
+        finally:
+            for row in [row for row in self._live if row.ended]:
+                self._live.remove(row)
+                if not row.hold:
+                    row.close()
 
     def make_room(self, tokens: int, *, branches: int = SPARE_BRANCHES) -> None:
         """Let rows wait until so much is free, or none is left that could."""

@@ -45,7 +45,8 @@ def confidence_of(outcome: Outcome, effort: Effort, head: Head | None, *, truste
     basis: Mode = effort.mode
     calibrator = head.spec.calibration.get(basis) if head is not None else None
     features = outcome_features(outcome)
-    able = trusted and not outcome.interrupted and outcome.selection.answer is not None
+    cut = outcome.interrupted or any(draft.chain.is_cut for draft in outcome.drafts)
+    able = trusted and not cut and outcome.selection.answer is not None
     if (
         calibrator is None
         or not able
@@ -77,5 +78,6 @@ def _of_one_chain(outcome: Outcome, head: Head | None, *, trusted: bool) -> Conf
     raw = chosen.witness.answer_confidence("fast") if chosen.witness is not None else None
     is_first = outcome.fast is chosen and not outcome.escalations
     has_basis = head is not None and "fast" in head.spec.calibration
-    known = raw is not None and is_first and has_basis and trusted and chosen.complete
+    whole = chosen.complete and not chosen.chain.is_cut
+    known = raw is not None and is_first and has_basis and trusted and whole
     return Confidence(value=raw if known else None, basis="fast" if known else None, raw=raw)

@@ -160,6 +160,7 @@ class Desk:
             self._session.vocabulary,
             self._resources.enter_context(sampler),
             max_tokens=min(case.options.max_tokens or room, self.effort.budget or room, room),
+            stop=case.options.stop,
             witness=witness,
             delimiter=case.head.spec.step_delimiter if case.head else "\n",
             keep_states=keep,

@@ -280,12 +280,13 @@ def _known(chains: Sequence[Scored], measure: Callable[[Scored], float | None]) 
 
 
 def _all_to_the_best(values: Sequence[float], chains: Sequence[Scored]) -> list[float]:
-    """The best chain that has an answer, if one has."""
+    """The best chain that has an answer, if one has; those that are as good share with it."""
     able = [place for place, chain in enumerate(chains) if chain.answer is not None] or list(
         range(len(chains))
     )
-    best = max(able, key=lambda place: (values[place], -place))
-    return [0.0 if place == best else -math.inf for place in range(len(chains))]
+    best = max(values[place] for place in able)
+    chosen = {place for place in able if values[place] == best}
+    return [0.0 if place in chosen else -math.inf for place in range(len(chains))]
 
 
 def _normalised(log_weights: Sequence[float], dropped: Mapping[int, str]) -> list[float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from mch_runtime.chain import Reading, read_prompts
-from mch_runtime.errors import Interrupted, SageError
+from mch_runtime.errors import Interrupted, ResourceError, SageError
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.session import Session
 from mch_runtime.strategies.auto import auto
@@ -55,21 +55,21 @@ class Worked:
 def work(session: Session, tasks: Iterable[Task], *, most: int) -> Iterator[Worked]:
     """Each task as it is done. most: chains at a time.
 
-    A task that fails does not stop the others. An interrupt ends all that are under way with what they have, and
-    is raised behind the last of them.
+    A task that fails does not stop the others; one that has no room beside them is begun anew behind them. An
+    interrupt ends all that are under way with what they have, and is raised behind the last of them.
     """
     batch = Batch(session, most=most)
-    waiting = enumerate(tasks)
-    following = next(waiting, None)
+    waiting = _Waiting(tasks)
     under_way: list[_Job] = []
     try:
-        while following is not None or under_way:
-            while following is not None and _has_place(session, batch, following[1], beside=len(under_way)):
-                job = _Job(session, batch, *following)
+        while waiting or under_way:
+            while (task := waiting.next_beside(len(under_way))) is not None and _has_place(
+                session, batch, task, beside=len(under_way)
+            ):
+                job = _Job(session, batch, *waiting.take())
                 under_way.append(job)
-                following = next(waiting, None)
                 job.begin()
-            _step(batch, under_way)
+            _step(batch, under_way, waiting)
             for job in [job for job in under_way if job.done]:
                 under_way.remove(job)
                 yield job.close()
@@ -84,8 +84,37 @@ def work(session: Session, tasks: Iterable[Task], *, most: int) -> Iterator[Work
             job.close()
 
 
-def _step(batch: Batch, under_way: Iterable[_Job]) -> None:
-    """A token for each chain, and a look at it for each strategy."""
+class _Waiting:
+    """Tasks that have not begun, with their places. One that was put back is the first, and begins alone."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._tasks = enumerate(tasks)
+        self._following = next(self._tasks, None)
+        self._back: list[tuple[int, Task]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._back) or self._following is not None
+
+    def next_beside(self, others: int) -> Task | None:
+        """The first, if it may begin beside so many others."""
+        if self._back:
+            return None if others else self._back[-1][1]
+        return self._following[1] if self._following is not None else None
+
+    def take(self) -> tuple[int, Task]:
+        """The first; not where there is none."""
+        if self._back:
+            return self._back.pop()
+        taken, self._following = self._following, next(self._tasks, None)
+        assert taken is not None
+        return taken
+
+    def put_back(self, place: int, task: Task) -> None:
+        self._back.append((place, task))
+
+
+def _step(batch: Batch, under_way: list[_Job], waiting: _Waiting) -> None:
+    """A token for each chain, and a look at it for each strategy. Where there is no room, the last job gives way."""
     jobs = [job for job in under_way if not job.done]
     if not jobs:
         return
@@ -93,11 +122,20 @@ def _step(batch: Batch, under_way: Iterable[_Job]) -> None:
         batch.step()
     except Interrupted:
         raise
+    except ResourceError as error:
+        last = jobs[-1]
+        if len(jobs) == 1:
+            last.error = error
+            return
+        under_way.remove(last)
+        last.close()
+        waiting.put_back(last.place, last.task)
     except SageError as error:
         for job in jobs:
             job.error = error
     for job in jobs:
-        job.look()
+        if job in under_way:
+            job.look()
 
 
 def _has_place(session: Session, batch: Batch, task: Task, *, beside: int) -> bool:
@@ -115,7 +153,8 @@ class _Job:
     def __init__(self, session: Session, batch: Batch, place: int, task: Task) -> None:
         self.outcome: Outcome | None = None
         self.error: SageError | None = None
-        self._session, self._batch, self._place, self._task = session, batch, place, task
+        self.place, self.task = place, task
+        self._session, self._batch = session, batch
         self._resources = ExitStack()
         self._desk: Desk | None = None
         self._plan: Plan[Outcome] | None = None
@@ -127,12 +166,15 @@ class _Job:
 
     def begin(self) -> None:
         """Read the prompt and ask the strategy for its first chains."""
-        case = self._task.case
+        case = self.task.case
         self._began = perf_counter()
         try:
             branch = self._resources.enter_context(self._session.branch())
-            reading = Reading(branch=branch, token_ids=case.prompt.token_ids, question=self._task.reader)
-            read_prompts(self._session, [reading], on_prefill=self._task.on_prefill)
+            reader = self.task.reader
+            if reader is not None and reader.complete:  # in an attempt before this one
+                reader = None
+            reading = Reading(branch=branch, token_ids=case.prompt.token_ids, question=reader)
+            read_prompts(self._session, [reading], on_prefill=self.task.on_prefill)
             self._desk = Desk(
                 self._session, self._batch, Trunk(branch=branch, token_ids=case.prompt.token_ids), case
             )
@@ -175,8 +217,8 @@ class _Job:
         ended = perf_counter()
         desk = self._desk
         worked = Worked(
-            place=self._place,
-            task=self._task,
+            place=self.place,
+            task=self.task,
             outcome=self.outcome,
             error=self.error,
             seconds=Seconds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from rich.text import Text
 
@@ -19,7 +20,9 @@ from sage_cli.sampling_flags import OPTIONS
 from sage_cli.values import whole_number
 
 _LIMITS = ("max_tokens", "num_predict")
-_SAMPLING = {name: parse for name, parse in OPTIONS.items() if name not in _LIMITS}
+_SAMPLING: dict[str, Callable[[str, str], Any]] = {
+    name: parse for name, parse in OPTIONS.items() if name not in _LIMITS
+}
 _PARAMETERS = (*_SAMPLING, *_LIMITS)
 
 

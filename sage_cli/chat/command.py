@@ -16,7 +16,7 @@ from sage_cli.modes import ModeFlags, as_configured, with_room
 from sage_cli.naming import chosen_model
 from sage_cli.past import chosen_conversation
 from sage_cli.question import from_argument
-from sage_cli.sampling_flags import all_sampling, typed_sampling
+from sage_cli.sampling_flags import HELP, all_sampling, typed_sampling
 from sage_cli.shell import Shell, shell_of
 from sage_cli.template_files import load_template
 from sage_cli.template_flags import first_said, for_conversation, keep_template
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sage_cli.chat.keyboard import Keyboard
     from sage_cli.chat.talk import Talk
 
-EPILOG = """
+EPILOG = f"""
 Type a question; /? lists the commands, Ctrl-D leaves. Ctrl-C stops an answer and keeps what is there.
 
 Every question is asked behind the ones before it, and only what is new is read. A conversation that
@@ -34,6 +34,7 @@ will not fit the context says so before it is asked; /forget drops the oldest tu
 before them stay. single asks every question by itself, which is what sage-pico was trained for and
 its default.
 
+{HELP}
 What is piped in is asked line by line, and the answers go to standard output:
   printf 'How many …?\\n/steps\\n' | sage chat
 
@@ -54,6 +55,7 @@ def chat(
     gpu_layers: flags.GpuLayers = 0,
     system: flags.System = "",
     max_tokens: flags.MaxTokens = None,
+    stop: flags.Stop = None,
     seed: flags.Seed = None,
     option: flags.SamplingOption = None,
     go_on: flags.Continue = False,
@@ -97,6 +99,7 @@ def chat(
         effort=effort,
         system=first_said(ctx, "system", from_argument(system), template_system),
         max_tokens=settings.pop("max_tokens", None),
+        stop=tuple(map(from_argument, stop or ())),
         sampling=SamplingOptions(**settings),
     )
     past = chosen_conversation(shell, last=go_on, conversation=conversation)

@@ -10,8 +10,8 @@ from mch_runtime.errors import SageError
 from sage_cli.chat.entry import LEAVING, Lines
 from sage_cli.chat.helping import TABLE
 from sage_cli.chat.talk import Leave, Talk
+from sage_cli.console import complaint
 from sage_cli.editor import edited
-from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell
 from sage_cli.signals import Stopped
 
@@ -112,11 +112,7 @@ def _edited(talk: Talk) -> str | None:
 
 def tell(shell: Shell, error: SageError) -> None:
     """An error that does not end the conversation."""
-    color = shell.err_face.color
-    name, label = ("\x1b[1;31msage:\x1b[0m", "\x1b[36mhint:\x1b[0m") if color else ("sage:", "hint:")
-    shell.err.write(f"{name} {one_line(error.message)}\n")
-    if error.hint:
-        shell.err.write(f"{label} {one_line(error.hint)}\n")
+    shell.err.write(complaint(error.message, error.hint, color=shell.err_face.color))
 
 
 def _ended(talk: Talk) -> bool:

@@ -116,7 +116,9 @@ def _judged(explanation: Explanation, index: int) -> list[str]:
         lines.append(f"After it the answer has a probability of {chance(likely)}.")
     if step.verdict is not None:
         lines.append(f"Verdict: {account.VERDICTS[step.verdict]}.")
-    return [*lines, *step.evidence]
+    if step.evidence:
+        lines.append(f"Evidence: {'; '.join(step.evidence)}.")
+    return lines
 
 
 def _rests(explanation: Explanation, index: int) -> list[str]:

@@ -140,6 +140,8 @@ class ScreenView:
         self._screen.status(f"{ended} of {wanted} chains")
 
     def text(self, text: str, part: Part) -> None:
+        if self._fold is None:
+            self._screen.clear_status()
         if self._markdown is None and part == "reasoning":
             self._reason(text)
         elif self._inline:

@@ -87,9 +87,9 @@ def _drift(drift: HeadDrift | None) -> list[Row]:
         return []
     rows: list[Row] = []
     if drift.steps is not None:
-        rows.append(("confidence of steps moves", figure(drift.steps), f"on average, {drift.chains} chains"))
+        rows.append(("confidence of steps", figure(drift.steps), f"moved on average, {drift.chains} chains"))
     if drift.answers is not None:
-        rows.append(("confidence of answers moves", figure(drift.answers), "on average"))
+        rows.append(("confidence of answers", figure(drift.answers), "moved on average"))
     return rows
 
 

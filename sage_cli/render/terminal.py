@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mch_runtime.trace import Step, Trace
 from sage_cli.entries import Entry
+from sage_cli.render.lines import fill, joined
 from sage_cli.render.safe import one_line, safe
 
 GUTTER = 88  # the column that marks end at, however wide the terminal is
@@ -84,8 +85,8 @@ def at_gutter(text: Text, *, column: int, width: int) -> Text:
     return Text("\n" + " " * max(0, target)) + text
 
 
-def summary(trace: Trace, signs: Glyphs) -> Text:
-    """``27 · 97 % sure · 812 tokens/s · sage-pico Q8_0``"""
+def summary(trace: Trace, signs: Glyphs, *, width: int) -> Text:
+    """``27 · 97 % sure · 812 tokens/s · sage-pico Q8_0``, on more lines where the terminal is narrow."""
     parts: list[Text] = []
     if trace.answer is not None and len(trace.answer) <= _LONGEST_ANSWER and "\n" not in trace.answer:
         parts.append(Text(one_line(trace.answer), "bold"))
@@ -102,7 +103,7 @@ def summary(trace: Trace, signs: Glyphs) -> Text:
         parts.append(Text(f"cut off after {trace.cost.generated_tokens} tokens", "yellow"))
     parts.append(Text(f"{_rate(trace.cost.tokens_per_second)} tokens/s", "dim"))
     parts.append(Text(one_line(" ".join(filter(None, (trace.model.name, trace.model.quantization)))), "dim"))
-    return Text(signs.dot, "dim").join(parts)
+    return Text("\n").join(joined(parts, signs.dot, width))
 
 
 def certainty(trace: Trace) -> Text:
@@ -148,7 +149,7 @@ def details(trace: Trace) -> Text:
 
 def whole(trace: Trace, signs: Glyphs, *, width: int) -> Text:
     """The question, every step with its mark, and the last line."""
-    view = Text(safe(trace.question).strip() + "\n\n", "bold")
+    view = Text("\n".join(_folded(safe(trace.question).strip(), width)) + "\n\n", "bold")
     for text, step in _pieces(trace):
         lines = safe(text).strip("\n")
         if not lines.strip():
@@ -160,7 +161,13 @@ def whole(trace: Trace, signs: Glyphs, *, width: int) -> Text:
         elif step is not None:
             view += at_gutter(step_mark(step, signs), column=cell_len(last), width=width)
         view.append("\n")
-    return view + Text("\n") + summary(trace, signs)
+    return view + Text("\n") + summary(trace, signs, width=width)
+
+
+def _folded(text: str, width: int) -> Iterator[str]:
+    """Its lines, those that are too long folded between words."""
+    for line in text.split("\n"):
+        yield from [line] if cell_len(line) <= width else fill(line, width)
 
 
 def answers_table(entries: Sequence[Entry], signs: Glyphs, *, width: int) -> Text:

@@ -214,7 +214,8 @@ def test_landmarks_go_on_beyond_the_context() -> None:
         assert asked(talk, "How many?").trace.answer == "4", turn
         assert made.session.free_tokens >= 0
     assert talk.used() > 2 * made.session.n_ctx
-    assert len(made._held._prefix._kept) == made._held._prefix.cells <= 200
+    prefix = made._rig.held._prefix
+    assert len(prefix._kept) == prefix.cells <= 200
 
 
 def test_a_question_wider_than_the_window_is_refused() -> None:

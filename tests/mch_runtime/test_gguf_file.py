@@ -50,7 +50,10 @@ def refused(action: Callable[[], object]) -> str:
 def test_type_table_is_that_of_gguf_py() -> None:
     ours = {name: (type_id, block, size) for type_id, (name, block, size) in TENSOR_TYPES.items()}
     theirs = {kind.name: (kind.value, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
-    assert ours == {name: theirs[name] for name in ours}
+    assert set(ours) - set(theirs) <= {"Q2_0"}  # llama.cpp has it, and not every gguf-py
+    assert {name: kind for name, kind in ours.items() if name in theirs} == {
+        name: kind for name, kind in theirs.items() if name in ours
+    }
     assert set(theirs) - set(ours) <= {"NVFP4", "Q1_0"}
     assert not {"F64", "I8", "I32", "Q8_K"} & WEIGHTS
 

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,17 @@ class Result:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+PATIENCE = 300.0  # seconds that a child may take; a busy machine must not fail a test
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Fails if it does not come true."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
 
 
 def run(*args: str, engine: OpenEngine | None = None, stdin: bytes = b"") -> Result:
@@ -84,5 +96,10 @@ def spawn(
     """Run a child to its end. stdin None: whatever ``options`` say."""
     given = {"input": stdin} if stdin is not None else {}
     return subprocess.run(
-        command, env=env, cwd=ROOT, timeout=60, check=False, **{"stdout": -1, "stderr": -1} | given | options
+        command,
+        env=env,
+        cwd=ROOT,
+        timeout=PATIENCE,
+        check=False,
+        **{"stdout": -1, "stderr": -1} | given | options,
     )

@@ -95,14 +95,14 @@ def test_options_reach_the_engine() -> None:
     opener = FakeOpener()
     words = (
         "-m m.gguf -s system -n 9 --head h.gguf --force-head --seed 5 --ctx-size 64 --threads 2 -ngl 3 "
-        "-o temperature 0.5 -o top_k=7 -o top_p .9 --option min_p=0.1"
+        "-o temperature 0.5 -o top_k=7 -o top_p .9 --option min_p=0.1 --stop Wait --stop=So"
     )
     assert run(*words.split(), QUESTION, engine=opener).code in {0, 1}
     engine = opener.engines[0]
     options, asked = engine.options, engine.asked[0][1]
     assert (str(options.model), str(options.head), options.force_head) == ("m.gguf", "h.gguf", True)
     assert (options.ctx_size, options.threads, options.gpu_layers) == (64, 2, 3)
-    assert (asked.system, asked.max_tokens) == ("system", 9)
+    assert (asked.system, asked.max_tokens, asked.stop) == ("system", 9, ("Wait", "So"))
     assert asked.sampling == SamplingOptions(temperature=0.5, top_k=7, top_p=0.9, min_p=0.1, seed=5)
     assert opener.closed == 1
 

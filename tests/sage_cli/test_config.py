@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mch_runtime.errors import AccessError, DataError, UsageError
+from mch_runtime.options import AskOptions
 from sage_cli import ask
 from sage_cli.config import MODEL, SETTINGS, change, config_path, effective, load_config, parse_config
 from sage_cli.toml_lines import edited, line_of
@@ -60,6 +61,25 @@ def test_what_was_typed_wins_over_mode_and_votes(config: Path) -> None:
     assert effort('votes = 5\nmode = "vote"\n') == ("vote", 5)
     assert effort('votes = 5\nmode = "vote"\n', "--mode", "fast")[0] == "fast"
     assert effort('mode = "fast"\n', "--votes", "4") == ("vote", 4)
+
+
+def test_settings_give_way_to_what_is_typed(config: Path) -> None:
+    def asked(*args: str, stdin: bytes = b"") -> AskOptions:
+        opener = FakeOpener()
+        result = run("-m", "/m.gguf", *args, engine=opener, stdin=stdin)
+        assert result.code in {0, 1}, result.err  # 1: cut off before there was an answer
+        engine = opener.engines[0]
+        return engine.asked[0][1] if engine.asked else AskOptions()
+
+    run("ask", "-n", "200", "--save", "short")
+    config.write_text('max_tokens = 700\nfail_under = 0.99999\ntemplate = "brief"\n')
+    assert asked("--no-head", "q").max_tokens == 700, "the threshold is for answers that a head judges"
+    assert asked("--no-head", "-o", "max_tokens=5", "q").max_tokens == 5
+    assert asked("--no-head", "-o", "max_tokens=5", "-t", "short", "q").max_tokens == 5
+    assert asked("--no-head", "-t", "short", "q").max_tokens == 200
+    assert asked("--no-head", "--jsonl", stdin=b"q\n").system == ""
+    assert run("-m", "/m.gguf", "q").code == 3
+    assert run("-m", "/m.gguf", "--no-head", "--fail-under", "0.5", "q").code == 2
 
 
 def test_arguments_have_no_settings(config: Path) -> None:

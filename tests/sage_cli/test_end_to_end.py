@@ -19,7 +19,7 @@ from sage_cli.assets import DEFAULT_MODEL
 from sage_cli.history import Log
 from tests.gguf_samples import write_model
 from tests.head_samples import random_head
-from tests.sage_cli.runner import REAL, ROOT, spawn
+from tests.sage_cli.runner import PATIENCE, REAL, ROOT, spawn
 
 pytestmark = pytest.mark.skipif(not DEFAULT_MODEL.exists(), reason="the embedded model has not been made")
 
@@ -280,7 +280,7 @@ def test_a_signal_stops_the_real_engine_at_once(number: int, env: Env, tmp_path:
     assert child.stdout is not None
     assert child.stdout.read(1)
     child.send_signal(number)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 128 + number
     assert b"Traceback" not in err
     with Log(Path(env["SAGE_LOG"])) as log:
@@ -297,7 +297,7 @@ def test_ctrl_c_on_a_file_that_was_never_seen_blames_nobody(seconds: float, env:
     )  # fmt: skip
     time.sleep(seconds)
     os.killpg(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=PATIENCE)
     # On a busy machine it comes before there is anybody to handle it; a shell says 130 of both.
     assert child.returncode in (130, -signal.SIGINT)
     assert b"sage:" not in err

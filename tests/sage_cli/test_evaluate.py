@@ -16,7 +16,7 @@ from sage_cli.app import open_engine
 from tests.sage_cli.fake_engine import Script
 from tests.sage_cli.fake_evaluated import TOO_LONG, CalculatorOpener
 from tests.sage_cli.fake_sage import PLAIN_MODEL
-from tests.sage_cli.runner import ROOT, Result, environment, run
+from tests.sage_cli.runner import PATIENCE, ROOT, Result, environment, run
 
 FAKE = (sys.executable, "-m", "tests.sage_cli.fake_evaluated")
 
@@ -181,7 +181,7 @@ def test_what_was_sampled_survives(tmp_path: Path, number: signal.Signals, code:
         assert child.poll() is None
         time.sleep(0.02)
     child.send_signal(number)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == code
     if number == signal.SIGINT:
         assert b"of 40 problems are in" in err

@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from sage_cli.history import Log
 from tests.explanation_samples import ALL, foreign, right
 from tests.sage_cli.fake_engine import QUESTION, Script
 from tests.sage_cli.fake_explainer import TOO_LONG, ExplainerOpener
-from tests.sage_cli.runner import ROOT, Result, environment, run
+from tests.sage_cli.runner import PATIENCE, ROOT, Result, environment, run, wait_until
 
 FAKE = (sys.executable, "-m", "tests.sage_cli.fake_explainer")
 
@@ -346,12 +345,7 @@ def start(tmp_path: Path, *args: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_lines(path: Path, count: int) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} has not {count} lines")
+    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +356,7 @@ def test_a_batch_that_is_killed_keeps_what_it_has(tmp_path: Path, number: int, c
     child = start(tmp_path, "-o", str(out))
     wait_for_lines(out, 2)
     child.send_signal(number)
-    assert child.wait(timeout=20) == code
+    assert child.wait(timeout=PATIENCE) == code
     assert child.stderr is not None
     assert b"Traceback" not in child.stderr.read()
     kept = out.read_bytes().count(b"\n")
@@ -392,5 +386,5 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     assert child.stderr is not None
     assert child.stdout.readline().startswith(b'{"schema"')
     child.stdout.close()
-    assert child.wait(timeout=20) == 141
+    assert child.wait(timeout=PATIENCE) == 141
     assert b"Traceback" not in child.stderr.read()

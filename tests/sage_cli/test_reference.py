@@ -21,3 +21,10 @@ def test_every_command_is_on_the_page() -> None:
         "sage logs show",
     ):
         assert f"## `{command}`" in pages()
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    _, *screens = pages().split("```text\n")
+    assert [
+        line for screen in screens for line in screen.split("```")[0].splitlines() if len(line) > 80
+    ] == []

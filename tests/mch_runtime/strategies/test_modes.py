@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,7 +15,7 @@ from mch_runtime.errors import Interrupted, ResourceError, UsageError
 from mch_runtime.head.spec import Calibrator, Head
 from mch_runtime.observer import Part, SilentObserver
 from mch_runtime.options import AskOptions, SamplingOptions
-from mch_runtime.session import Interrupt
+from mch_runtime.session import Feed, Interrupt, Reader
 from mch_runtime.trace import Mode, ModelInfo, Step, Trace
 from mch_runtime.wire import from_wire, to_wire
 from prompts.dialects import shipped
@@ -287,3 +287,25 @@ def test_a_sample_has_all_chains() -> None:
         assert one.bottom_window is not None
         assert one.head is not None
         assert (one.ics is None) == (one.answer is None) or one.ics is not None
+
+
+class Crowded(FakeSession):
+    """Has no room for more than two chains, or for any of a question that says so, and finds out too late."""
+
+    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
+        writing = [feed for feed in feeds if len(feed.token_ids) - feed.first_output == 1]
+        full = any(b"endless" in bytes(t for t in feed.branch.tokens if t < 256) for feed in writing)  # type: ignore[attr-defined]
+        if full or len(feeds) > 2:
+            raise ResourceError("the context is full")
+        super().decode(feeds, read)
+
+
+def test_a_question_that_does_not_fit_beside_others_is_answered_later() -> None:
+    session = Crowded({"How many?": "Step 1: so.\nAnswer: 7"}, n_ctx=2000)
+    made = Engine(session, model=INFO, dialect=shipped()["sage-pico"])
+    texts = ["How many?", "How many? endless", "How many?", "And how many? How many?", "How many?"]
+    found = list(made.answers([Question(text=text, options=AskOptions()) for text in texts]))
+    assert [one.place for one in found] == [0, 1, 2, 3, 4]
+    assert [one.trace.answer if one.trace else None for one in found] == ["7", None, "7", "7", "7"]
+    assert isinstance(found[1].error, ResourceError)
+    assert session.free_branches == 8

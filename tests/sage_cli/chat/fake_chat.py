@@ -72,6 +72,8 @@ class ChatEngine(FakeExplainer):
             observer.prefill(read, 3000)
             time.sleep(self.slow)
             read += 100
+        if options.effort.mode != "fast":
+            observer.drawn(options.effort.votes, options.effort.votes)
         return super().ask(question, options, observer=observer)
 
 

@@ -227,3 +227,49 @@ def test_an_answer_that_fails_leaves_the_conversation() -> None:
     seen = chat("q", "/why", "q", opener=ChatOpener(CHAT_SCRIPTS["silent"]))
     assert "no answer" in seen.err
     assert "nothing to explain" in seen.err
+
+
+def test_a_template_is_put_around_every_question() -> None:
+    saved = run("ask", "Text: $input", "-s", "In $language.", "-o", "temperature=0.5", "--save", "fr")
+    assert saved.code == 0
+    opener = ChatOpener()
+    flags = ("-t", "fr", "-p", "language", "French")
+    assert chat("one", "two", opener=opener, flags=flags).code == 0
+    asked = engine(opener).asked
+    assert [question for question, _ in asked] == ["Text: one", "Text: two"]
+    assert {options.system for _, options in asked} == {"In French."}
+    assert {options.sampling.temperature for _, options in asked} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("-t", "joke"), "has no place for a question"),
+        (("-t", "inside"), "puts the question into the system prompt"),
+        (("-t", "brief", "-p", "x=1"), "has no variable x"),
+        (("-c", "--cid", "1"), "contradict each other"),
+    ],
+)
+def test_templates_and_flags_that_a_conversation_refuses(flags: tuple[str, ...], said: str) -> None:
+    run("ask", "Tell a joke.", "--save", "joke")
+    run("ask", "-s", "Answer $input", "--save", "inside")
+    seen = chat("q", flags=flags)
+    assert (seen.code, seen.out) == (2, "")
+    assert said in seen.err
+
+
+def test_flags_of_a_conversation_are_kept_as_a_template() -> None:
+    assert chat(flags=("-s", "Be kind.", "-n", "9", "--save", "kind")).code == 0
+    opener = ChatOpener()
+    chat("q", opener=opener, flags=("-t", "kind"))
+    _, options = engine(opener).asked[0]
+    assert (options.system, options.max_tokens) == ("Be kind.", 9)
+
+
+def test_a_system_prompt_comes_before_that_of_the_log() -> None:
+    chat("one", flags=("-s", "Be kind."))
+    for flags, system in (((), "Be kind."), (("-s", "Be brief."), "Be brief.")):
+        opener = ChatOpener()
+        chat("two", opener=opener, flags=("-c", *flags))
+        assert engine(opener).asked[0][1].system == system
+    assert chat("q", flags=("--cid", "zzzz")).code == 66

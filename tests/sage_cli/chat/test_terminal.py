@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -19,11 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.sage_cli.runner import ROOT
+from tests.sage_cli.runner import PATIENCE, ROOT
 
 CHAT = (sys.executable, "-m", "tests.sage_cli.chat.fake_chat", "chat", "-m", "m")
 ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])")
-PATIENCE = 60.0  # seconds; a busy machine must not fail a test
 Env = dict[str, str]
 
 
@@ -136,12 +136,12 @@ def test_several_lines_by_quotes_paste_and_alt_enter(env: Env, tmp_path: Path) -
         seen.type("five\x1b\rsix\r")
         seen.wait("97 % sure")
         seen.wait(">>>")
-        seen.type("/export json\r")
-        seen.wait("sage.chat/1")
+        saved = tmp_path / "talk.json"
+        seen.type(f"/save {saved}\r")
+        seen.wait("written to")
         seen.wait(">>>")
-        shown = seen.text
-    for question in ("one\\\\ntwo", "three\\\\nfour", "five\\\\nsix"):
-        assert question.replace("\\\\", "\\") in shown.replace("\n", "") or question in shown
+    turns = json.loads(saved.read_text())["turns"]
+    assert [turn["question"] for turn in turns] == ["one\ntwo", "three\nfour", "five\nsix"]
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_what_is_there(env: Env, tmp_path: Path) -> None:
@@ -307,3 +307,15 @@ def test_edit_opens_the_editor(env: Env, tmp_path: Path) -> None:
         seen.wait(">>>")
         seen.type("/context\r")
         seen.wait("from the editor")
+
+
+def test_the_count_of_chains_gives_way_to_the_answer(env: Env, tmp_path: Path) -> None:
+    with terminal(env, tmp_path, "--votes", "4") as seen:
+        seen.wait(">>>")
+        seen.type("q\r")
+        seen.wait("% sure")
+        _, _, after = seen.raw.decode().rpartition("4 of 4 chains")
+        count, _, answer = after.partition("Step 1")
+        assert "\x1b[2K" in count
+        assert "\x1b[2K" not in answer
+        assert "Answer: 27" in ESCAPE.sub("", answer)

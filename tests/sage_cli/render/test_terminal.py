@@ -44,30 +44,35 @@ def test_marks(confidence: float, shown: str, ascii_shown: str, style: str) -> N
 
 
 def test_summary_of_a_sure_answer() -> None:
-    text = terminal.summary(trace_of(Script()), UNICODE)
+    text = terminal.summary(trace_of(Script()), UNICODE, width=80)
     assert text.plain == "27 · 97 % sure · 812 tokens/s · sage-pico Q8_0"
 
 
 def test_summary_leaves_out_a_quantization_that_is_not_known() -> None:
     trace = trace_of(Script())
     trace = replace(trace, model=replace(trace.model, name="m", quantization=None))
-    assert terminal.summary(trace, UNICODE).plain.endswith(" · m")
+    assert terminal.summary(trace, UNICODE, width=80).plain.endswith(" · m")
+
+
+def test_summary_on_a_narrow_terminal() -> None:
+    text = terminal.summary(trace_of(Script()), UNICODE, width=40)
+    assert text.plain == "27 · 97 % sure · 812 tokens/s\nsage-pico Q8_0"
 
 
 def test_summary_in_ascii() -> None:
-    text = terminal.summary(trace_of(Script()), ASCII)
+    text = terminal.summary(trace_of(Script()), ASCII, width=80)
     assert text.plain == "27 | 97 % sure | 812 tokens/s | sage-pico Q8_0"
 
 
 def test_summary_without_a_head_is_called_uncalibrated() -> None:
-    text = terminal.summary(trace_of(SCRIPTS["plain"]), UNICODE)
+    text = terminal.summary(trace_of(SCRIPTS["plain"]), UNICODE, width=80)
     assert "uncalibrated: mean log-probability -0.12" in text.plain
     assert "sure" not in text.plain
 
 
 def test_summary_of_what_is_not_known_shows_the_raw_number() -> None:
     trace = replace(trace_of(Script()), confidence=None, confidence_raw=0.5)
-    assert "confidence not known (raw 0.50)" in terminal.summary(trace, UNICODE).plain
+    assert "confidence not known (raw 0.50)" in terminal.summary(trace, UNICODE, width=80).plain
 
 
 @pytest.mark.parametrize(
@@ -76,17 +81,17 @@ def test_summary_of_what_is_not_known_shows_the_raw_number() -> None:
 def test_summary_says_how_it_ended(reason: str, said: str) -> None:
     trace = trace_of(Script())
     trace = replace(trace, finish_reason=reason, cost=replace(trace.cost, generated_tokens=20))
-    assert said in terminal.summary(trace, UNICODE).plain
+    assert said in terminal.summary(trace, UNICODE, width=80).plain
 
 
 def test_without_an_answer_nothing_is_sure() -> None:
-    text = terminal.summary(replace(trace_of(Script()), answer=None), UNICODE).plain
+    text = terminal.summary(replace(trace_of(Script()), answer=None), UNICODE, width=80).plain
     assert text == "no answer · 812 tokens/s · sage-pico Q8_0"
 
 
 def test_a_long_answer_is_not_repeated() -> None:
     trace = replace(trace_of(Script()), answer="x" * 41)
-    assert "xxx" not in terminal.summary(trace, UNICODE).plain
+    assert "xxx" not in terminal.summary(trace, UNICODE, width=80).plain
 
 
 def test_a_rounded_zero_has_no_minus() -> None:
@@ -133,7 +138,7 @@ def test_nothing_the_model_wrote_is_obeyed() -> None:
     trace = replace(trace_of(SCRIPTS["hostile"]), question="\x1b[2J?")
     for text in (
         terminal.whole(trace, UNICODE, width=72),
-        terminal.summary(trace, UNICODE),
+        terminal.summary(trace, UNICODE, width=80),
         terminal.details(trace),
     ):
         assert "\x1b" not in text.plain
@@ -153,8 +158,8 @@ def test_details_name_seed_and_sampling() -> None:
 )
 def test_the_table_says_why_there_is_no_answer(reason: str | None, said: str) -> None:
     entry = Entry(
-        id="1m7y0g5y8bft1", created="2020-01-02T03:04:05+00:00", model="m", question="a\n\x1b[2Jb",
-        answer=None, confidence=None, finish_reason=reason,
+        id="1m7y0g5y8bft1", conversation="1m7y0g5y8bft1", created="2020-01-02T03:04:05+00:00", model="m",
+        system="", question="a\n\x1b[2Jb", answer=None, confidence=None, finish_reason=reason,
     )  # fmt: skip
     shown = terminal.answers_table([entry], UNICODE, width=80).plain
     assert said in shown
@@ -166,8 +171,8 @@ def test_the_table_says_why_there_is_no_answer(reason: str | None, said: str) ->
 @pytest.mark.parametrize("width", [1, 60, 100])
 def test_the_table_is_cut_to_fit(signs: terminal.Glyphs, width: int) -> None:
     entry = Entry(
-        id="1m7y0g5y8bft1", created="2020-01-02T03:04:05+00:00", model="m", question="who is 你好 " * 30,
-        answer="so it is " * 30, confidence=0.97, finish_reason="stop",
+        id="1m7y0g5y8bft1", conversation="1m7y0g5y8bft1", created="2020-01-02T03:04:05+00:00", model="m",
+        system="", question="who is 你好 " * 30, answer="so it is " * 30, confidence=0.97, finish_reason="stop",
     )  # fmt: skip
     header, line = terminal.answers_table([entry], signs, width=width).plain.splitlines()
     assert cell_len(line) == cell_len(header)
