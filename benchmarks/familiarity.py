@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.evaluation import DEFAULT_SEED, draw
-from benchmarks.pico import shipped_model
+from benchmarks.pico import ROWS, shipped_model
 from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.errors import UsageError
 from mch_runtime.evaluation.metrics import wilson
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if rule is None:
             raise UsageError("the head has no threshold of familiarity", hint="fit it again")
         for name, questions in shifted(arguments.problems, arguments.seed):
-            scores = list(question_scores(session, questions, window=rule.window))
+            scores = list(question_scores(session, questions, window=rule.window, rows=ROWS))
             table[name] = wilson(sum(score < rule.threshold for score in scores), len(scores)), len(scores)
     print_table(
         f"Called unfamiliar, % with 95 % intervals (threshold {rule.threshold:.2f}, window {rule.window})",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 
 import pytest
@@ -124,7 +125,7 @@ def test_marks_of_short_lines_are_aligned() -> None:
 def test_the_whole_answer() -> None:
     shown = terminal.whole(trace_of(Script()), UNICODE, width=72).plain
     assert shown.splitlines() == [
-        QUESTION,
+        *textwrap.wrap(QUESTION, 72),
         "",
         "Step 1: Ann has 12 + 3 = 15 apples.                               ● 0.99",
         "Step 2: Together they have 12 + 15 = 27 apples.                   ◐ 0.74",
