@@ -27,9 +27,9 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; margin: 0 }
 main { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .2rem .8rem }
-td:first-child { text-align: left; padding-left: 0 }
-.chart { width: 100%; max-width: 36rem }
+th, td { text-align: right; padding: .2rem 0 .2rem clamp(.4rem, 2vw, 1.6rem); white-space: nowrap }
+td:first-child { text-align: left; padding-left: 0; white-space: normal }
+.chart { width: 100%; max-width: 36rem; overflow: visible }
 .chart polyline { fill: none; stroke: #2a6fbb; stroke-width: 2 }
 .chart circle { fill: #2a6fbb }
 .chart text { font-size: 11px; fill: currentColor }
