@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mch_runtime.engine import Engine
 from mch_runtime.errors import UsageError
-from mch_runtime.options import AskOptions, ExplainOptions
+from mch_runtime.options import AskOptions, ExplainOptions, SamplingOptions
 from mch_runtime.session import Interrupt
 from mch_runtime.stopping import Stop
 from mch_runtime.trace import ModelInfo, Step, Trace
@@ -108,7 +108,8 @@ def test_every_mode_stops() -> None:
     for mode in ("fast", "vote", "think", "auto"):
         effort = Effort(mode=mode, votes=3, ics=True)  # type: ignore[arg-type]
         listener = Listener()
-        trace = asked("\nAnswer", listener=listener, effort=effort)
+        seeded = SamplingOptions(seed=1)
+        trace = asked("\nAnswer", listener=listener, effort=effort, sampling=seeded)
         assert trace.text == listener.said == REPLY.partition("\nAnswer")[0], mode
         assert (trace.finish_reason, trace.confidence) == ("stop", None)
 
