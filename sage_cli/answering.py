@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,8 @@ from mch_runtime.session import Interrupt
 from mch_runtime.trace import ModelInfo, Trace
 from mch_runtime.wire import to_wire
 from sage_cli.console import same_terminal
-from sage_cli.history import Log
+from sage_cli.keeper import Keeper
 from sage_cli.live import AnswerStream, NoSteps, Recorder, Relay, Steps
-from sage_cli.log_file import is_on, log_path
 from sage_cli.paint import paint
 from sage_cli.render.terminal import details, glyphs, summary
 from sage_cli.render.votes import votes_table
@@ -62,16 +61,15 @@ def answer(shell: Shell, question: str, engine: EngineOptions, options: AskOptio
     """Ask, show, keep; the exit code. Raises SageError, and BrokenPipeError if nobody reads."""
     interrupt = Interrupt()
     view = _View(shell, display, interrupt)
-    record = _Record(shell, display)
     with shell.signals.guarding(interrupt):
         with view.loading(engine.model):
             opening = shell.open_engine(engine, interrupt=interrupt)
         with opening as opened:
             check_head(opened, display)
             view.notices(opened)
-            with record.of(question, opened.model, system=options.system):
+            with _kept(shell, question, opened.model, display, system=options.system) as complete:
                 trace = opened.ask(question, options, observer=view.observer)
-                record.complete(trace)
+                complete(trace)
     view.finish(trace)
     if shell.signals.received is not None:
         return shell.signals.exit_code
@@ -186,58 +184,17 @@ def _steps(shell: Shell, display: Display) -> Steps:
     return WovenSteps(shell.err, face) if woven else ApartSteps(shell.err, face)
 
 
-class _Record:
-    """The answer's entry in the log. A log that cannot be used is told of once and costs nothing else."""
-
-    def __init__(self, shell: Shell, display: Display) -> None:
-        self._shell = shell
-        self._quiet = display.quiet
-        self._wanted = display.log
-        self._conversation = display.conversation
-        self._log: Log | None = None
-        self._id = ""
-
-    @contextmanager
-    def of(self, question: str, model: ModelInfo, *, system: str = "") -> Iterator[None]:
-        """The question is kept before the body answers it; a body that raises leaves it failed."""
-        if self._wanted and is_on(log_path(self._shell.environ)[0]):
-            self._begin(question, model.name, system)
-        try:
-            yield
-        except SageError as error:
-            self._fail("interrupted" if isinstance(error, Interrupted) else "failed")
-            raise
-        finally:
-            if self._log is not None:
-                self._log.close()
-
-    def complete(self, trace: Trace) -> None:
-        """Keep the answer."""
-        if self._log is not None:
-            with self._forgiving():
-                self._log.complete(self._id, trace)
-
-    def _begin(self, question: str, model: str, system: str) -> None:
-        path, named = log_path(self._shell.environ)
-        with self._forgiving():
-            log = Log(path, named=named)
-            self._id = log.begin(question, model, conversation=self._conversation, system=system)
-            self._log = log
-            if log.moved is not None:
-                self._note(f"the log {path} was damaged and is now {log.moved}")
-
-    def _fail(self, reason: str) -> None:
-        if self._log is not None:
-            with self._forgiving():
-                self._log.fail(self._id, reason)
-
-    @contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        try:
-            yield
-        except SageError as error:
-            self._note(f"this answer is not kept: {error.message}")
-
-    def _note(self, sentence: str) -> None:
-        if not self._quiet:
-            self._shell.note(sentence)
+@contextmanager
+def _kept(
+    shell: Shell, question: str, model: ModelInfo, display: Display, *, system: str
+) -> Iterator[Callable[[Trace], None]]:
+    """The question is in the log before the body answers it and hands over its answer; a body that raises leaves it failed."""
+    keeper = Keeper(shell, wanted=display.log, quiet=display.quiet, lost="this answer is not kept")
+    identifier = keeper.begin(question, model.name, conversation=display.conversation, system=system)
+    try:
+        yield lambda trace: keeper.complete(identifier, trace)
+    except SageError as error:
+        keeper.fail(identifier, "interrupted" if isinstance(error, Interrupted) else "failed")
+        raise
+    finally:
+        keeper.close()

@@ -19,6 +19,7 @@ from mch_runtime.wire import to_wire
 from sage_cli.answering import Display, check_head, exit_code
 from sage_cli.console import STDIN
 from sage_cli.growing import GrowingFile, growing, marks
+from sage_cli.keeper import Keeper
 from sage_cli.screen import passing_line
 from sage_cli.shell import Shell
 from sage_cli.tally import Tally
@@ -57,9 +58,10 @@ def answer_batch(
         if not display.quiet:
             for notice in opened.notices:
                 shell.note(notice)
-        run = _Run(shell, options, display)
+        run = _Run(shell, opened.model.name, options, display)
         with (
             _sink(shell, resume, opened.model.fingerprint) as sink,
+            run.kept(),
             run.tally.shown(),
             shell.signals.guarding(interrupt),
         ):
@@ -71,12 +73,17 @@ def answer_batch(
 class _Run:
     """The questions on their way to answers."""
 
-    def __init__(self, shell: Shell, options: AskOptions, display: Display) -> None:
+    def __init__(self, shell: Shell, model: str, options: AskOptions, display: Display) -> None:
         self.tally = Tally(shell, quiet=display.quiet, done="answered")
         self._shell = shell
+        self._model = model
         self._options = options
         self._display = replace(display, quiet=True)
+        self._keeper = Keeper(
+            shell, wanted=display.log, quiet=display.quiet, lost="answers are not kept from here on"
+        )
         self._asked: list[Asked] = []
+        self._under_way: dict[int, str] = {}  # places and their ids in the log
         self._codes: set[int] = set()
         self._failure = 0
 
@@ -84,6 +91,16 @@ class _Run:
     def code(self) -> int:
         """That of the first record that failed, else the lowest of the answers'."""
         return self._failure or min(self._codes - {0}, default=0)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """The log is open; what the body leaves unanswered was interrupted."""
+        try:
+            yield
+        finally:
+            for identifier in self._under_way.values():
+                self._keeper.fail(identifier, "interrupted")
+            self._keeper.close()
 
     def questions(self, done: set[tuple[int, str]]) -> Iterator[Question]:
         """Those that are to be asked; bad records are reported on the way."""
@@ -98,6 +115,9 @@ class _Run:
             if asked.mark in done:
                 self.tally.skipped()
                 continue
+            self._under_way[len(self._asked)] = self._keeper.begin(
+                record.question, self._model, system=system
+            )
             self._asked.append(asked)
             yield Question(text=record.question, options=asked.options)
 
@@ -106,10 +126,12 @@ class _Run:
         asked = self._asked[answered.place]
         if answered.trace is None:
             if not isinstance(answered.error, Interrupted):
+                self._keeper.fail(self._under_way.pop(answered.place), "failed")
                 self._refuse(asked.record.line, answered.error or SageError("no answer"))
             return
         if answered.trace.finish_reason == "interrupted":
             return
+        self._keeper.complete(self._under_way.pop(answered.place), answered.trace)
         sink.write(asked, answered.trace)
         self._codes.add(self._code(answered.trace))
         self.tally.done()

@@ -19,8 +19,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, 
 class Entry:
     """One logged question. finish_reason None: it was never finished; "failed": it was refused.
 
-    conversation: the id of its first answer. created: ISO 8601, UTC. trace: the JSON form, None without an answer
-    or in lists.
+    conversation: the id of its first answer. since: the turn from which on the model was shown what was said before;
+    None for all turns, "" for none. created: ISO 8601, UTC. trace: the JSON form, None without an answer or in lists.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Entry:
     answer: str | None
     confidence: float | None
     finish_reason: str | None
+    since: str | None = None
     trace: dict[str, Any] | None = None
 
 

@@ -18,7 +18,8 @@ from mch_runtime.session import Interrupt
 from mch_runtime.trace import ModelInfo
 from sage_cli.entries import StoredExplanation
 from sage_cli.growing import growing, marks
-from sage_cli.measured import recall, remember
+from sage_cli.keeper import Keeper
+from sage_cli.measured import recall
 from sage_cli.paint import paint
 from sage_cli.render.styles import Format, Style
 from sage_cli.screen import passing_line
@@ -87,7 +88,9 @@ def explain_all(
         if display.many:
             return run.many(subjects)
         explanation = run.one(subject)
-    remember(shell, subject, engine_options, options, explanation)
+    keeper = Keeper(shell, wanted=True, quiet=display.quiet, lost="this explanation is not kept")
+    keeper.explain(subject.id, explanation, engine_options, options)
+    keeper.close()
     return _deliver(shell, explanation, display)
 
 

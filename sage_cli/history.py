@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mch_runtime.explanation import Explanation
     from mch_runtime.trace import Trace
 
-_COLUMNS = "id, conversation, created, model, system, question, answer, confidence, finish_reason"
+_COLUMNS = "id, conversation, created, model, system, question, answer, confidence, finish_reason, since"
 _SUMMARY = f"SELECT {_COLUMNS} FROM answers"  # noqa: S608 - constants
 _WHOLE = f"SELECT {_COLUMNS}, trace FROM answers"  # noqa: S608 - constants
 _LATEST = " ORDER BY number DESC LIMIT ?"
@@ -78,15 +78,28 @@ class Log:
         """Nothing is lost without it."""
         self._db.close()
 
-    def begin(self, question: str, model: str, *, conversation: str = "", system: str = "") -> str:
+    def begin(
+        self,
+        question: str,
+        model: str,
+        *,
+        conversation: str = "",
+        system: str = "",
+        since: str | None = None,
+    ) -> str:
         """Store a question that is about to be answered; its id.
 
-        conversation: the one it belongs to; "" begins one, which goes by this id. system: its system prompt.
+        conversation: the one it belongs to; "" begins one, which goes by this id. system: its system prompt. since: the
+        turn from which on the model is shown what was said before, None for all, "" for none.
         """
-        statement = "INSERT INTO answers (id, conversation, created, model, system, question) VALUES (?, ?, ?, ?, ?, ?)"
+        statement = (
+            "INSERT INTO answers (id, conversation, created, model, system, question, since) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
         while True:
             identifier = new_id(time.time_ns() // 1_000_000, secrets.randbits(20))
-            values = (identifier, conversation or identifier, _now(), model, system, question)
+            begun = conversation or identifier
+            values = (identifier, begun, _now(), model, system, question, since)
             try:
                 self._execute(statement, values)
             except sqlite3.IntegrityError:
@@ -118,13 +131,19 @@ class Log:
         """The answer stays in the log and is no longer a turn of its conversation."""
         self._write("UPDATE answers SET withdrawn = 1 WHERE id = ?", identifier)
 
-    def turns(self, conversation: str) -> list[Entry]:
+    def turns(self, conversation: str, *, before: Entry | None = None) -> list[Entry]:
         """The questions of a conversation with their traces, oldest first, those without an answer too.
 
-        What was withdrawn is left out.
+        before: only those that the model was shown before this answer. What was withdrawn is left out.
         """
-        where = " WHERE conversation = ? AND NOT withdrawn ORDER BY number"
-        return [entry_of(row) for row in self._read(_WHOLE + where, conversation)]
+        where, values = " WHERE conversation = ? AND NOT withdrawn", [conversation]
+        if before is not None:
+            where += " AND number < (SELECT number FROM answers WHERE id = ?)"
+            values.append(before.id)
+        if before is not None and before.since is not None:
+            where += " AND number >= (SELECT number FROM answers WHERE id = ?)"
+            values.append(before.since)
+        return [entry_of(row) for row in self._read(_WHOLE + where + " ORDER BY number", *values)]
 
     def last_conversation(self) -> str | None:
         """The conversation of the last question, None in an empty log."""

@@ -66,7 +66,9 @@ _SECOND = (
     )
     """,
 )
-_VERSIONS = (_FIRST, _SECOND)
+# How much of its conversation an answer was given under.
+_THIRD = ("ALTER TABLE answers ADD COLUMN since TEXT",)
+_VERSIONS = (_FIRST, _SECOND, _THIRD)
 SCHEMA_VERSION = len(_VERSIONS)
 
 _OUT = (

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mch_runtime.errors import SageError
 from mch_runtime.explanation import Explanation
-from mch_runtime.options import EngineOptions, ExplainOptions
+from mch_runtime.options import EngineOptions, ExplainOptions, Message
 from mch_runtime.wire import plain
 from sage_cli.entries import StoredExplanation
 from sage_cli.history import Log
-from sage_cli.log_file import is_on, log_path
+from sage_cli.log_file import log_path
 from sage_cli.shell import Shell
 from sage_cli.subjects import Subject
 
@@ -39,29 +38,19 @@ def recall(
     return replace(stored, explanation=_reduced(stored.explanation, options, own_words=own_words))
 
 
-def remember(
-    shell: Shell, subject: Subject, engine: EngineOptions, options: ExplainOptions, explanation: Explanation
-) -> None:
-    """Keep an explanation with the answer it explains; a log that cannot be written is told of, no more."""
-    path, named = log_path(shell.environ)
-    if not subject.id or not is_on(path):
-        return
-    try:
-        with Log(path, named=named) as log:
-            log.keep_explanation(subject.id, explanation, conditions=conditions(engine, options))
-    except SageError as error:
-        shell.note(f"this explanation is not kept: {error.message}")
-
-
 def conditions(engine: EngineOptions, options: ExplainOptions) -> dict[str, Any]:
-    """All that an explanation depends on beside the answer: plain values."""
+    """All that an explanation depends on beside the answer: plain values. What was said counts as text."""
     return {
         "model": str(engine.model.absolute()),
         "head": None if engine.head is None else str(engine.head.absolute()),
         "use_head": engine.use_head,
         "force_head": engine.force_head,
-        **plain(dataclasses.asdict(options)),
+        **plain(dataclasses.asdict(replace(options, past=tuple(map(_as_text, options.past))))),
     }
+
+
+def _as_text(message: Message) -> Message:
+    return replace(message, token_ids=())
 
 
 def serves(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

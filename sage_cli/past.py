@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mch_runtime.errors import MissingInputError, UsageError
 from mch_runtime.options import Message
+from sage_cli.entries import Entry
 from sage_cli.history import Log
 from sage_cli.log_file import log_path
 from sage_cli.shell import Shell
@@ -46,17 +47,15 @@ def chosen_past(shell: Shell, *, last: bool, conversation: str | None) -> Past:
         return past_of(log, chosen)
 
 
-def past_of(log: Log, conversation: str, *, before: str | None = None) -> Past:
-    """What was said in a conversation, up to the answer ``before`` if that is given.
+def past_of(log: Log, conversation: str, *, before: Entry | None = None) -> Past:
+    """What was said in a conversation; what the model was shown before an answer, if that is given.
 
     Questions that got no answer are left out, and so is reasoning that the model marked as such.
     """
     messages: list[Message] = []
-    system = ""
-    for turn in log.turns(conversation):
-        system = turn.system
-        if turn.id == before:
-            break
+    turns = log.turns(conversation, before=before)
+    system = before.system if before else turns[-1].system if turns else ""
+    for turn in turns:
         if turn.trace is not None:
             said = turn.trace["answer_text" if "</think>" in turn.trace["text"] else "text"]
             messages.append(Message(role="user", content=turn.question))

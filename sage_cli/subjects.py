@@ -100,7 +100,7 @@ def _from_log(shell: Shell, identifier: str) -> Subject:
         raise MissingInputError(f"there is no log at {path}", hint="ask something first, or give a file")
     with Log(path, named=named) as log:
         entry = log.find(identifier)
-        past = past_of(log, entry.conversation, before=entry.id)
+        past = past_of(log, entry.conversation, before=entry)
     if entry.trace is None:
         raise MissingInputError(f"{entry.id} has no answer to explain", hint="sage logs lists what was asked")
     if entry.answer is None:

@@ -119,7 +119,7 @@ def chat(
     from sage_cli.chat.talk import Look, Talk
 
     look = Look(reasoning="fold" if fold else "show", verbose=verbose and not quiet, quiet=quiet)
-    record = Record(shell, wanted=not no_log)
+    record = Record(shell, wanted=not no_log, quiet=quiet)
     with Talk(shell, engine, options, record=record, look=look, worded=worded) as talk:
         talk.load(engine.model, context_policy)
         if past is not None:

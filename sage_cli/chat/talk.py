@@ -128,7 +128,9 @@ class Talk:
         said = self.worded(question)
         if not self.conversation.fits(said).ok:
             self.pending = question
-        self._answer(said, lambda observer: self.conversation.ask(said, observer=observer))
+        self._answer(
+            said, lambda observer: self.conversation.ask(said, observer=observer), seen=len(self.turns)
+        )
         self.pending = ""
 
     def again(self, *, begin: Sequence[int] = (), options: AskOptions | None = None) -> None:
@@ -137,14 +139,25 @@ class Talk:
         done = self._answer(
             question,
             lambda observer: self.conversation.again(observer=observer, begin=begin, options=options),
+            seen=len(self.turns) - 1,
+            again=True,
         )
         if done:
             self.record.withdraw(last_but=1)
 
-    def _answer(self, question: str, work: Callable[..., Turn | None]) -> bool:
+    def _answer(
+        self, question: str, work: Callable[..., Turn | None], *, seen: int, again: bool = False
+    ) -> bool:
+        """seen: turns that the model is shown, if it is shown any."""
         shell = self.shell
         view = view_of(shell, reasoning=self.look.reasoning, quiet=self.look.quiet, interrupt=self._interrupt)
-        self.record.begin(question, self.engine.model.name, self.conversation.options.system)
+        self.record.begin(
+            question,
+            self.engine.model.name,
+            self.conversation.options.system,
+            seen=0 if self.conversation.policy == "single" else seen,
+            again=again,
+        )
         try:
             with shell.signals.guarding(self._interrupt):
                 turn = work(view)
@@ -205,6 +218,7 @@ class Talk:
             finally:
                 self._interrupt.clear()
         self._explanations[len(self.turns), alternatives] = explanation
+        self.record.explain(explanation, self._engine_options, options)
         return explanation
 
     def forget_explanations(self) -> None:

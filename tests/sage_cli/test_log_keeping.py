@@ -46,6 +46,26 @@ def test_a_conversation_has_its_turns(path: Path) -> None:
         assert log.find(second).conversation == first
 
 
+def test_what_was_said_before_an_answer(path: Path) -> None:
+    with Log(path) as log:
+        first = log.begin("one", "m")
+        second = log.begin("two", "m", conversation=first)
+        third = log.begin("three", "m", conversation=first, since=second)
+        alone = log.begin("four", "m", conversation=first, since="")
+        last = log.begin("five", "m", conversation=first)
+
+        def before(identifier: str) -> list[str]:
+            return [turn.question for turn in log.turns(first, before=log.find(identifier))]
+
+        assert before(first) == []
+        assert before(third) == ["two"]
+        assert before(alone) == []
+        assert before(last) == ["one", "two", "three", "four"]
+        log.withdraw(third)
+        assert before(third) == ["two"], "an answer that was taken back had what came before it"
+        assert before(last) == ["one", "two", "four"]
+
+
 def test_explanations_are_kept_with_their_answer(path: Path) -> None:
     explanation = right()
     with Log(path) as log:

@@ -39,7 +39,7 @@ def test_listing_as_json_lines() -> None:
     run("-m", "m", "b")
     objects = [json.loads(line) for line in run("logs", "--json").out.splitlines()]
     assert [o["question"] for o in objects] == ["b", "a"]
-    fields = "id conversation created model system question answer confidence finish_reason"
+    fields = "id conversation created model system question answer confidence finish_reason since"
     assert set(objects[0]) == set(fields.split())
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mch_runtime.effort import Effort
-from mch_runtime.errors import UsageError
+from mch_runtime.errors import Interrupted, UsageError
 from mch_runtime.options import EngineOptions
 from mch_runtime.records import read_questions
 from mch_runtime.trace import Choice, Mode, Vote
+from sage_cli.history import Log
 from sage_cli.modes import ModeFlags, with_room
 from sage_cli.render.votes import votes_table
 from tests.sage_cli.fake_engine import QUESTION, FakeOpener, Script
@@ -180,3 +181,33 @@ def test_the_exit_code_of_a_batch_is_the_lowest() -> None:
     result = run("ask", "--jsonl", "--fail-under", "0.95", engine=several(), stdin=b"How many?\n")
     assert result.code == 3
     assert run("ask", "--jsonl", engine=several(), stdin=b"").code == 0
+
+
+def test_a_batch_is_kept(tmp_path: Path) -> None:
+    opener = several()
+    assert run("ask", "--jsonl", engine=opener, stdin=BATCH).code != 0
+    with Log(tmp_path / "logs.db", named=True) as log:
+        entries = log.latest(9)
+        found = [(entry.question, entry.system, entry.answer, entry.finish_reason) for entry in entries]
+        assert len({entry.conversation for entry in entries}) == len(entries)
+    assert found[::-1] == [
+        ("How many?", "", "27", "stop"),
+        ("How much?", "", "27", "stop"),
+        ("?", "", None, "failed"),
+        ("How long?", "", "27", "stop"),
+    ]
+
+
+def test_a_batch_that_is_not_to_be_kept(tmp_path: Path) -> None:
+    assert run("ask", "--jsonl", "--no-log", engine=several(), stdin=b"How many?\n").code == 0
+    assert not (tmp_path / "logs.db").exists()
+    assert run("logs", "off").code == 0
+    assert run("ask", "--jsonl", engine=several(), stdin=b"How many?\n").code == 0
+    assert not (tmp_path / "logs.db").exists()
+
+
+def test_what_an_interrupt_leaves_of_a_batch(tmp_path: Path) -> None:
+    opener = FakeOpener(Script(ask_error=Interrupted()))
+    run("ask", "--jsonl", engine=opener, stdin=b"How many?\n")
+    with Log(tmp_path / "logs.db", named=True) as log:
+        assert [entry.finish_reason for entry in log.latest(9)] == ["interrupted"]

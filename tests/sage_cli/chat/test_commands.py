@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from mch_runtime.errors import NativeError
 from mch_runtime.explanation import Alternative, Decision, Explanation
 from sage_cli.chat.helping import TABLE
 from sage_cli.history import Log
 from tests.explanation_samples import right
 from tests.sage_cli.chat.fake_chat import CHAT_SCRIPTS, ChatEngine, ChatOpener
+from tests.sage_cli.fake_engine import Script
 from tests.sage_cli.runner import Result, run
 
 
@@ -125,6 +127,29 @@ def test_why_and_its_kin() -> None:
     assert len(engine(opener).explained) == 2, "once without alternatives, once with"
     assert "no step 9" in chat("q", "/why 9").err
     assert "one chain" in chat("q", "/votes").err
+
+
+def test_what_was_measured_is_explained_later_without_a_model() -> None:
+    assert chat("first", "second", "/why 1").code == 0
+    broken = Script(load_error=NativeError("there is no model"))
+    later = run("explain", "-m", "m", "--no-stdin", engine=ChatOpener(broken))  # type: ignore[arg-type]
+    assert later.code == 0
+    assert later.err.startswith("note: as measured at")
+    run("logs", "rm", "--all", "--yes")
+    chat("first", "/why", flags=("--no-log",))
+    assert run("logs").out == ""
+
+
+def test_an_explanation_later_knows_what_the_model_was_shown() -> None:
+    chat("one", "two", "/regen", "/forget 1", "three", "/context single", "four", "/context full", "five")
+    ids = [line.split("\t")[0] for line in run("logs").out.splitlines()][::-1]
+    shown = []
+    for identifier in ids:
+        opener = ChatOpener()
+        assert run("explain", "-m", "m", "--no-stdin", identifier, engine=opener).code == 0  # type: ignore[arg-type]
+        [given] = engine(opener).options_given
+        shown.append([message.content for message in given.past[::2]])
+    assert shown == [[], ["one"], ["one"], ["two"], [], ["two", "three", "four"]]
 
 
 def with_roads() -> Explanation:
