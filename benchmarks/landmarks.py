@@ -42,7 +42,7 @@ def measure(engine: Engine, policy: Policy, turns: int, landmarks: Landmarks) ->
         assert asked is not None
         cost = asked.trace.cost
         read.append(cost.prompt_tokens - cost.cached_tokens)
-        cells.append(engine.session.n_ctx - engine.session.free_tokens)
+        cells.append(engine.n_cells)
     return {
         "policy": policy,
         "turns": len(cells),

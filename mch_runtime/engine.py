@@ -157,6 +157,11 @@ class Engine:
         return self.session.n_ctx
 
     @property
+    def n_cells(self) -> int:
+        """How many tokens are in the cache."""
+        return self.session.n_ctx - self.session.free_tokens
+
+    @property
     def dialect(self) -> str:
         """How the model is spoken to: the name of a shipped template, or ``custom``."""
         return self._rig.dialect.name

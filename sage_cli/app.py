@@ -94,7 +94,8 @@ def _run(argv: Sequence[str], signals: Signals, engine: OpenEngine, umask: int) 
 def _fail(shell: Shell | None, message: str, hint: str, code: int) -> int:
     """Two lines on standard error: what happened, and what to do."""
     err = shell.err if shell else standard_error()
-    err.write(complaint(message, hint, color=shell is not None and shell.err_face.color))
+    color = shell is not None and shell.err_face.color
+    err.write(complaint(message, hint, color=color, width=err.columns))
     return code
 
 

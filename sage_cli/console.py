@@ -60,6 +60,11 @@ class Output:
         except OSError:
             return _FALLBACK_WIDTH
 
+    @property
+    def columns(self) -> int | None:
+        """Columns of the terminal, None where there is none."""
+        return self.width if self.terminal else None
+
     def shown(self, text: str) -> str:
         """``text`` as it appears once written."""
         return text.encode(self.encoding, "backslashreplace").decode(self.encoding, "replace")
@@ -117,11 +122,21 @@ def same_terminal(one: Output, other: Output) -> bool:
     return os.fstat(one.fd).st_rdev == os.fstat(other.fd).st_rdev
 
 
-def complaint(message: str, hint: str, *, color: bool) -> str:
-    """An error in two lines: what happened, and what to do."""
-    name, label = ("\x1b[1;31msage:\x1b[0m", "\x1b[36mhint:\x1b[0m") if color else ("sage:", "hint:")
-    lines = [f"{name} {one_line(message)}\n", f"{label} {one_line(hint)}\n" if hint else ""]
-    return "".join(lines)
+def complaint(message: str, hint: str, *, color: bool, width: int | None = None) -> str:
+    """An error in two lines: what happened, and what to do. width: see :func:`labelled`."""
+    said = labelled("sage", message, color="\x1b[1;31m" if color else "", width=width)
+    return said + (labelled("hint", hint, color="\x1b[36m" if color else "", width=width) if hint else "")
+
+
+def labelled(label: str, sentence: str, *, color: str, width: int | None) -> str:
+    """``note: …``, with a colour for the label. width: columns of the terminal that it is folded for, between words."""
+    text = one_line(f"{label}: {sentence}")
+    if width is not None:
+        from sage_cli.render.lines import folded
+
+        text = "\n".join(folded(text, width))
+    head = len(label) + 1
+    return f"{color}{text[:head]}\x1b[0m{text[head:]}\n" if color else f"{text}\n"
 
 
 def occupy_closed_streams() -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import typer
 
-from sage_cli.console import ColorChoice, Face, Output, face
-from sage_cli.render.safe import one_line
+from sage_cli.console import ColorChoice, Face, Output, face, labelled
 from sage_cli.signals import Signals
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ class Chatting(Asking, Protocol):
 
     @property
     def n_ctx(self) -> int: ...
+
+    @property
+    def n_cells(self) -> int: ...
 
     @property
     def dialect(self) -> str: ...
@@ -90,8 +92,8 @@ class Shell:
 
     def note(self, sentence: str) -> None:
         """Something worth knowing that is not an error, on standard error."""
-        label = "\x1b[33mnote:\x1b[0m" if self.err_face.color else "note:"
-        self.err.write(f"{label} {one_line(sentence)}\n")
+        color = "\x1b[33m" if self.err_face.color else ""
+        self.err.write(labelled("note", sentence, color=color, width=self.err.columns))
 
     @contextmanager
     def users_umask(self) -> Iterator[None]:

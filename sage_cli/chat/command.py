@@ -143,11 +143,11 @@ def _keyboard(shell: Shell, talk: Talk) -> Keyboard:
     from sage_cli.chat.completion import SlashCompleter
     from sage_cli.chat.helping import TABLE
     from sage_cli.chat.keyboard import Keyboard
-    from sage_cli.config import aliases
+    from sage_cli.completion import ids, models
 
     completer = SlashCompleter(
         TABLE,
-        models=lambda: aliases(shell.environ, forgiving=True),
+        models=lambda: [*models(shell.environ), *ids(shell.environ)],
         steps=lambda: len(talk.turns[-1].trace.steps) if talk.turns else 0,
     )
     return Keyboard(

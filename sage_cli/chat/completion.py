@@ -8,19 +8,22 @@ from pathlib import Path
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from sage_cli.chat.slash import Slash, Table
+from sage_cli.chat.slash import Slash, Table, split_words
+from sage_cli.completion import Candidate
+from sage_cli.render.lines import cut
 from sage_cli.render.safe import one_line
 
 _MOST = 200  # files of a folder
+_LONGEST_HELP = 60  # columns
 
 
 class SlashCompleter(Completer):
     """Completes the line under way, if it begins with a slash."""
 
     def __init__(
-        self, table: Table, *, models: Callable[[], Iterable[str]], steps: Callable[[], int]
+        self, table: Table, *, models: Callable[[], Iterable[Candidate]], steps: Callable[[], int]
     ) -> None:
-        """models: names that can be loaded; steps: how many the last answer has."""
+        """models: what /load takes by name; steps: how many the last answer has."""
         self._table = table
         self._models = models
         self._steps = steps
@@ -42,26 +45,41 @@ class SlashCompleter(Completer):
             return
         found = self._table.get(name)
         if found is not None:
-            word = rest.rpartition(" ")[2]
-            for choice in self._choices(found, rest.split(" ")):
-                if choice.startswith(word):
-                    yield Completion(choice, start_position=-len(word), display=one_line(choice))
+            words = split_words(rest)
+            typed = words[-1].replace(" ", "\\ ")
+            for choice in self._choices(found, words):
+                if choice.word.startswith(words[-1]):
+                    yield Completion(
+                        choice.word.replace(" ", "\\ "),
+                        start_position=-len(typed),
+                        display=one_line(choice.word),
+                        display_meta=cut(one_line(choice.help), _LONGEST_HELP, "…"),
+                    )
 
-    def _choices(self, command: Slash, words: list[str]) -> Iterable[str]:
-        if len(words) == 2:
-            return command.words.get(words[0], ())
+    def _choices(self, command: Slash, words: list[str]) -> Iterable[Candidate]:
         if len(words) > 2:
             return ()
-        if command.completes == "step":
-            return [str(place + 1) for place in range(self._steps())]
-        if command.completes == "command":
-            return self._table.names()
-        files = _files(words[0]) if command.completes in {"file", "model"} else ()
-        models = self._models() if command.completes == "model" else ()
-        return [*command.words, *models, *files]
+        if len(words) == 2:
+            files = command.completes == "file" and words[0] in command.words
+            return [*map(Candidate, command.words.get(words[0], ())), *(_files(words[1]) if files else ())]
+        return [*map(Candidate, command.words), *self._others(command, words[0])]
+
+    def _others(self, command: Slash, word: str) -> Iterable[Candidate]:
+        """What can stand behind a command beside its own words."""
+        match command.completes:
+            case "step":
+                return (Candidate(str(place + 1)) for place in range(self._steps()))
+            case "command":
+                return map(Candidate, self._table.names())
+            case "model":
+                return [*self._models(), *_files(word)]
+            case "file":
+                return () if command.words else _files(word)
+            case _:
+                return ()
 
 
-def _files(word: str) -> list[str]:
+def _files(word: str) -> list[Candidate]:
     """The files that a path may become; folders end with a slash."""
     folder, slash, start = word.rpartition("/")
     try:
@@ -69,4 +87,4 @@ def _files(word: str) -> list[str]:
     except OSError:
         return []
     shown = [path for path in found if path.name.startswith(start) and (start or path.name[0] != ".")]
-    return [f"{folder}{slash}{path.name}{'/' if path.is_dir() else ''}" for path in shown[:_MOST]]
+    return [Candidate(f"{folder}{slash}{path.name}{'/' if path.is_dir() else ''}") for path in shown[:_MOST]]

@@ -11,7 +11,7 @@ from mch_runtime.conversation import POLICIES, Policy
 from mch_runtime.effort import Effort
 from mch_runtime.errors import FileError, UsageError, file_error
 from mch_runtime.options import Landmarks
-from sage_cli.chat.slash import Slash, chosen, count
+from sage_cli.chat.slash import Slash, chosen, count, first_word
 from sage_cli.chat.talk import Leave, Talk
 from sage_cli.question import from_argument
 from sage_cli.render.safe import one_line
@@ -57,14 +57,11 @@ def clear(talk: Talk, _argument: str) -> None:
 
 def read(talk: Talk, argument: str) -> None:
     """Ask about a file: its text, a blank line, the question."""
-    word, _, question = argument.partition(" ")
+    word, question = first_word(argument)
     if not word:
         raise UsageError("which file?", hint="/read FILE [QUESTION]")
     text = _text(Path(word).expanduser())
-    if question.strip():
-        talk.ask(f"{text}\n\n{question.strip()}")
-    else:
-        talk.ask(text)
+    talk.ask(f"{text}\n\n{question}" if question else text)
 
 
 def _text(path: Path) -> str:
@@ -83,9 +80,8 @@ def context(talk: Talk, argument: str) -> None:
     if argument:
         set_context(talk, argument)
         return
-    holds, used = talk.engine.n_ctx, talk.used
     policy = talk.conversation.policy
-    lines = [Text(f"{used:,} of {holds:,} tokens, policy {policy}", "bold")]
+    lines = [Text(f"{talk.room().plain}, policy {policy}", "bold")]
     if policy == "landmark":
         rule = talk.conversation.landmarks
         lines.append(Text(f"in the cache the last {rule.window:,} tokens, before them every {rule.every}th"))
@@ -125,9 +121,9 @@ def stats(talk: Talk, _argument: str) -> None:
     """Tokens, times and sampling of the last answer."""
     trace = talk.last.trace
     cost = trace.cost
-    new = cost.prompt_tokens - cost.cached_tokens
+    new = max(cost.prompt_tokens - cost.cached_tokens, 0)
     cached = Text(f"{'cache':<11}", "dim") + Text(
-        f"{cost.cached_tokens:,} tokens were there, {max(new, 0):,} of the prompt were read"
+        f"{cost.cached_tokens:,} tokens were there, {new:,} of the prompt {'was' if new == 1 else 'were'} read"
     )
     talk.show(details(trace) + Text("\n") + cached)
 

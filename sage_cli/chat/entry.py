@@ -13,6 +13,7 @@ class Lines:
     def __init__(self) -> None:
         self._held: list[str] = []
         self._until = ""  # what ends the entry under way
+        self._before = ""  # the command that quotes belong to
 
     @property
     def waiting(self) -> bool:
@@ -27,10 +28,11 @@ class Lines:
         if word == _MULTI:
             self._until = f"{_END} {delimiter.strip()}".strip()
             return None
-        start = line.lstrip()
-        if start.startswith(QUOTES):
+        self._before, quotes, quoted = line.lstrip().partition(QUOTES)
+        if quotes and _may_quote(self._before):
             self._until = QUOTES
-            return self._continued(start[len(QUOTES) :])
+            return self._continued(quoted)
+        self._before = ""
         if line.endswith("\\") and not line.endswith("\\\\"):
             self._until = "\\"
             self._held.append(line[:-1])
@@ -64,6 +66,16 @@ class Lines:
         return None
 
     def _done(self) -> str:
-        text = "\n".join(self._held).strip("\n")
-        self._held, self._until = [], ""
+        text = self._before + "\n".join(self._held).strip("\n")
+        self._held, self._until, self._before = [], "", ""
         return text
+
+
+def is_open(text: str) -> bool:
+    """Whether triple quotes have begun and not ended: at the start of a text, or behind a command."""
+    before, quotes, quoted = text.strip().partition(QUOTES)
+    return bool(quotes) and _may_quote(before) and not quoted.endswith(QUOTES)
+
+
+def _may_quote(before: str) -> bool:
+    return not before or before.startswith("/")

@@ -12,7 +12,7 @@ from mch_runtime.atomic import atomic_output
 from mch_runtime.conversation import Turn
 from mch_runtime.errors import DataError, MissingInputError, UsageError, file_error
 from mch_runtime.wire import from_wire, to_wire
-from sage_cli.chat.slash import Slash, chosen
+from sage_cli.chat.slash import Slash, chosen, first_word
 from sage_cli.chat.talk import Talk
 from sage_cli.history import Log
 from sage_cli.log_file import log_path
@@ -24,6 +24,9 @@ from sage_cli.render.safe import one_line, safe
 SCHEMA = "sage.chat/1"
 _LARGEST = 256 << 20  # bytes
 _FORMATS = ("md", "html", "json")
+_TITLE = "A conversation with"
+_START = 512  # bytes of a file, among which is what a conversation begins with
+_SIGNS = (("# ", _TITLE), ("<title>", _TITLE), ('{"schema": "', SCHEMA))
 _STYLE = "body{max-width:50rem;margin:2rem auto;padding:0 1rem;font:1rem sans-serif}pre{white-space:pre-wrap}.question{font-weight:bold}"
 
 
@@ -31,14 +34,14 @@ def save(talk: Talk, argument: str) -> None:
     """Write the conversation to a file that /load reads."""
     if not argument:
         raise UsageError("under which name?", hint="/save FILE")
-    _write(talk, Path(argument).expanduser(), as_json(talk))
+    _write(talk, argument, as_json(talk))
 
 
 def load(talk: Talk, argument: str) -> None:
     """A saved conversation, one of the log, or another model."""
     if not argument:
         raise UsageError("what?", hint="/load FILE, an id of sage logs, or a model")
-    path = Path(argument).expanduser()
+    path = Path(first_word(argument)[0]).expanduser()
     if path.suffix == ".json" and path.is_file():
         _set(talk, *_saved(talk, path))
     elif (entry := _logged(talk, argument)) is not None:
@@ -110,7 +113,7 @@ def export(talk: Talk, argument: str) -> None:
     make = _MAKERS[chosen(form, _FORMATS, what="format")]
     made = make(talk)
     if name.strip():
-        _write(talk, Path(name.strip()).expanduser(), made)
+        _write(talk, name.strip(), made)
     else:
         talk.show(made.rstrip("\n"))
 
@@ -151,7 +154,7 @@ def as_html(talk: Talk) -> str:
 
 
 def _title(talk: Talk) -> str:
-    return f"A conversation with {one_line(talk.engine.model.name)}"
+    return f"{_TITLE} {one_line(talk.engine.model.name)}"
 
 
 def _certainty(turn: Turn) -> str:
@@ -163,12 +166,24 @@ def _certainty(turn: Turn) -> str:
 _MAKERS: dict[str, Callable[[Talk], str]] = {"md": as_markdown, "html": as_html, "json": as_json}
 
 
-def _write(talk: Talk, path: Path, content: str) -> None:
-    if path.exists() and path.suffix not in {".json", ".md", ".html"}:
-        raise UsageError(f"{path} is there already", hint="give another name")
+def _write(talk: Talk, word: str, content: str) -> None:
+    """Raises UsageError if something else than a conversation is there."""
+    path = Path(first_word(word)[0]).expanduser()
+    if path.exists() and not _is_ours(path):
+        raise UsageError(f"{path} is there already and is no conversation", hint="give another name")
     with talk.shell.users_umask(), atomic_output(path) as partial:
         partial.write_text(content, encoding="utf-8")
     talk.say(f"written to {path}")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file looks like one that was written here."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START).decode(errors="replace")
+    except OSError as error:
+        raise file_error(error, "write", path) from error
+    return any(f"{before}{sign}" in start for before, sign in _SIGNS)
 
 
 COMMANDS = (
@@ -186,5 +201,6 @@ COMMANDS = (
         help="the conversation as a document",
         run=export,
         words=dict.fromkeys(_FORMATS, ()),
+        completes="file",
     ),
 )

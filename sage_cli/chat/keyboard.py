@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+import termios
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -16,10 +18,11 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
 
-from sage_cli.chat.entry import QUOTES
-from sage_cli.console import Face
+from sage_cli.chat.entry import is_open
+from sage_cli.console import STDIN, Face
 from sage_cli.render.lines import cut
 
+_LOCAL_MODES = 3  # where termios keeps them
 PROMPT, MORE = ">>> ", "... "
 _STYLE = Style.from_dict({"bottom-toolbar": "noreverse fg:ansibrightblack", "prompt": "bold"})
 
@@ -84,6 +87,18 @@ class Keyboard:
         """The next line. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C; ``typed`` says what was there."""
         return self._session.prompt([("class:prompt", MORE if more else PROMPT)], default=default)
 
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """What is typed while the body writes to the screen waits for the next line, and is shown there."""
+        before = termios.tcgetattr(STDIN)
+        silent = list(before)
+        silent[_LOCAL_MODES] &= ~termios.ECHO
+        termios.tcsetattr(STDIN, termios.TCSANOW, silent)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(STDIN, termios.TCSANOW, before)
+
     @property
     def typed(self) -> bool:
         """Whether something stood on the line that ended last."""
@@ -94,8 +109,7 @@ class Keyboard:
 
     def _goes_on(self) -> bool:
         """Between triple quotes Enter begins a new line."""
-        text = self._text().strip()
-        return text.startswith(QUOTES) and not (len(text) > 5 and text.endswith(QUOTES))
+        return is_open(self._text())
 
     def _bottom(self) -> FormattedText:
         width = self._session.app.output.get_size().columns

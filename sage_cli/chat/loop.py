@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from mch_runtime.errors import SageError
@@ -26,6 +27,8 @@ class Keys(Protocol):
 
     def line(self, *, more: bool = False, default: str = "") -> str: ...
 
+    def unseen(self) -> AbstractContextManager[None]: ...
+
 
 class DumbKeys:
     """A terminal that can do nothing but show lines: the system's own editing."""
@@ -35,6 +38,10 @@ class DumbKeys:
     def line(self, *, more: bool = False, default: str = "") -> str:
         """See ``Keys``; what was not asked stands on no line here."""
         return input("... " if more else ">>> ")
+
+    def unseen(self) -> AbstractContextManager[None]:
+        """The system shows keys as they are pressed, or never."""
+        return nullcontext()
 
 
 def from_pipe(talk: Talk, lines: Iterator[str]) -> int:
@@ -58,10 +65,9 @@ def from_pipe(talk: Talk, lines: Iterator[str]) -> int:
 def from_keyboard(talk: Talk, keys: Keys) -> int:
     """Until the user leaves."""
     entries = Lines()
-    default = ""
     while not _ended(talk):
         try:
-            line = keys.line(more=entries.waiting, default=default)
+            line = keys.line(more=entries.waiting, default="" if entries.waiting else _waiting(talk))
         except KeyboardInterrupt as stopped:
             if isinstance(stopped, Stopped) and stopped.number != signal.SIGINT:
                 raise
@@ -71,16 +77,22 @@ def from_keyboard(talk: Talk, keys: Keys) -> int:
             continue
         except EOFError:
             break
-        finally:
-            default = ""
         entry = _edited(talk) if line.strip() == _EDIT else entries.feed(line)
         if entry is None:
             continue
-        code = _attempt(talk, entry)
+        with keys.unseen():
+            _attempt(talk, entry)
         talk.shell.signals.forget_interrupt()  # at a keyboard Ctrl-C ends the answer alone
-        if code and talk.pending == entry:
-            default = talk.pending
     return _stopped(talk)
+
+
+def _waiting(talk: Talk) -> str:
+    """The question that did not fit, once there is room for it; it is offered once."""
+    question = talk.waiting()
+    if question:
+        talk.pending = ""
+        talk.say("there is room for your question now: Enter asks it")
+    return question
 
 
 def _attempt(talk: Talk, entry: str) -> int:
@@ -112,7 +124,7 @@ def _edited(talk: Talk) -> str | None:
 
 def tell(shell: Shell, error: SageError) -> None:
     """An error that does not end the conversation."""
-    shell.err.write(complaint(error.message, error.hint, color=shell.err_face.color))
+    shell.err.write(complaint(error.message, error.hint, color=shell.err_face.color, width=shell.err.columns))
 
 
 def _ended(talk: Talk) -> bool:

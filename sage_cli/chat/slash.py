@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sage_cli.chat.talk import Talk
 
 Completes = Literal["", "file", "model", "step", "command"]
+_WORD = re.compile(r"""'[^']+'|"[^"]+"|(?:\\\ |\S)+""")
+_SPACE = re.compile(r"(?<!\\) ")
 _COMMAND = re.compile(r"/(\?|[A-Za-z][\w-]*)(?:\s+(.*))?", re.DOTALL)
 
 
@@ -85,6 +87,21 @@ class Table:
         command = self.find(match[1])
         command.run(talk, (match[2] or "").strip())
         return True
+
+
+def first_word(text: str) -> tuple[str, str]:
+    r"""The first word and the rest; a space in a word stands behind a backslash, as in a shell, or in quotes."""
+    match = _WORD.match(text)
+    word = match[0] if match else ""
+    rest = text[len(word) :].strip()
+    if word[:1] in {"'", '"'}:
+        return word[1:-1], rest
+    return word.replace("\\ ", " "), rest
+
+
+def split_words(text: str) -> list[str]:
+    r"""At spaces that no backslash stands before."""
+    return [word.replace("\\ ", " ") for word in _SPACE.split(text)]
 
 
 def chosen(word: str, choices: Sequence[str], *, what: str) -> str:

@@ -30,6 +30,7 @@ BEHIND_OTHERS = (
     "the head was fitted on single questions: behind other turns its confidence is not known; "
     "/clear begins anew, /set context single asks each question by itself"
 )
+_NEARLY_FULL = 0.8
 _SINGLE = "sage-pico"  # the dialect of a model that knows nothing of conversations
 
 
@@ -185,9 +186,7 @@ class Talk:
             self.shell.note(BEHIND_OTHERS)
         face = self.shell.err_face
         signs = glyphs(unicode=face.unicode)
-        text = last_line(
-            turn.trace, signs, used=self.used, holds=self.engine.n_ctx, width=self.shell.err.width
-        )
+        text = last_line(turn.trace, signs, room=self.room(), width=self.shell.err.width)
         if self.look.verbose:
             text += Text("\n") + details(turn.trace)
         self.shell.err.write(paint(text, face) + "\n\n")
@@ -196,10 +195,12 @@ class Talk:
     def turns(self) -> Sequence[Turn]:
         return self.conversation.turns
 
-    @property
-    def used(self) -> int:
-        """Tokens of the context that are used."""
-        return self.conversation.used()
+    def room(self) -> Text:
+        """How much of the context is used: ``96 of 512 tokens``; yellow where little is left."""
+        said, holds = self.conversation.used(), self.engine.n_ctx
+        if self.conversation.policy == "landmark":
+            return Text(f"{self.engine.n_cells:,} of {holds:,} tokens in the cache, {said:,} said", "dim")
+        return Text(f"{said:,} of {holds:,} tokens", "yellow" if said > _NEARLY_FULL * holds else "dim")
 
     def explanation(self, *, alternatives: bool = False) -> Explanation:
         """Of the last answer, measured once. Raises SageError."""
@@ -225,6 +226,11 @@ class Talk:
         """The last answer is another one."""
         self._explanations.clear()
 
+    def waiting(self) -> str:
+        """The question that did not fit, if it does now."""
+        fits = self.pending and self.conversation.fits(self.worded(self.pending)).ok
+        return self.pending if fits else ""
+
     @property
     def effort(self) -> Effort:
         """How questions are answered."""
@@ -248,14 +254,15 @@ class Talk:
         return [
             one_line(name),
             self.effort.mode,
-            f"{self.used:,} of {self.engine.n_ctx:,} tokens",
+            self.room().plain,
             f"head {one_line(model.head)}" if model.head else "no head",
         ]
 
     def show(self, text: Text | str) -> None:
         """Something a command was asked for."""
         shown = paint(text, self.shell.out_face) if isinstance(text, Text) else text
-        self.shell.out.write(shown + "\n")
+        gap = "\n" if self.shell.out.terminal and "\n" in shown else ""
+        self.shell.out.write(f"{shown}\n{gap}")
 
     def say(self, sentence: str) -> None:
         """What a command has done."""

@@ -212,7 +212,7 @@ class ScreenView:
             self._shell.err.write(paint(line, self._shell.err_face) + "\n")
 
 
-def last_line(trace: Trace, signs: Glyphs, *, used: int, holds: int, width: int) -> Text:
+def last_line(trace: Trace, signs: Glyphs, *, room: Text, width: int) -> Text:
     """``27 · 97 % sure · fast · 812 tokens/s · 96 of 512 tokens``"""
     parts: list[Text] = []
     if trace.answer is not None:
@@ -227,5 +227,5 @@ def last_line(trace: Trace, signs: Glyphs, *, used: int, holds: int, width: int)
         parts.append(Text("no answer", "yellow"))
     parts.append(Text(trace.mode, "dim"))
     parts.append(Text(f"{trace.cost.tokens_per_second:.0f} tokens/s", "dim"))
-    parts.append(Text(f"{used:,} of {holds:,} tokens", "yellow" if used > 0.8 * holds else "dim"))
+    parts.append(room)
     return Text("\n").join(joined(parts, signs.dot, width))

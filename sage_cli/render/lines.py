@@ -10,13 +10,22 @@ from rich.text import Text
 
 def fill(text: str, room: int) -> Iterator[str]:
     """The words of ``text`` in lines of at most ``room`` columns; longer words are cut into pieces."""
+    return _lines((piece for word in text.split() for piece in chop_cells(word, room)), room)
+
+
+def folded(text: str, room: int) -> Iterator[str]:
+    """The same with longer words as they are, for a terminal to break: a path can still be copied."""
+    return _lines(text.split(), room)
+
+
+def _lines(words: Iterable[str], room: int) -> Iterator[str]:
     line = ""
-    for piece in (piece for word in text.split() for piece in chop_cells(word, room)):
-        if line and cell_len(line) + 1 + cell_len(piece) > room:
+    for word in words:
+        if line and cell_len(line) + 1 + cell_len(word) > room:
             yield line
-            line = piece
+            line = word
         else:
-            line = f"{line} {piece}" if line else piece
+            line = f"{line} {word}" if line else word
     if line:
         yield line
 

@@ -18,8 +18,8 @@ SCRIPTS = {
     "pico": Script(),
     "slow": Script(
         delay=0.05,
-        steps=[*pieces(*["Step 1: and so on and on and on"] * 40), pico_answer()],
-        confidences=[confident(0.9)] * 41,
+        steps=[*pieces(*["Step 1: and so on and on and on"] * 400), pico_answer()],
+        confidences=[confident(0.9)] * 401,
     ),
     "stubborn": Script(
         delay=0.05,

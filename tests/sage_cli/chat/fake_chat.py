@@ -1,6 +1,6 @@
 """``sage`` over an engine that converses, explains and goes on from alternatives as its script says.
 
-As a program: FAKE_SCRIPT names a script, FAKE_DELAY slows reading and writing down.
+As a program: FAKE_SCRIPT names a script, FAKE_DELAY slows reading and writing down, FAKE_CONTEXT is its context.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class ChatEngine(FakeExplainer):
     """Every word is a token. ``conditions`` holds under what it was asked."""
 
     n_ctx = 400
+    n_cells = 96
     dialect = "custom"
     template = "{{ messages }}"
     slow = 0.0
@@ -101,4 +102,8 @@ class ChatOpener(ExplainerOpener):
 
 if __name__ == "__main__":
     chosen = CHAT_SCRIPTS[os.environ.get("FAKE_SCRIPT") or "pico"]
-    sys.exit(main(engine=ChatOpener(chosen, slow=float(os.environ.get("FAKE_DELAY") or 0))))  # type: ignore[arg-type]
+    changes = {
+        "slow": float(os.environ.get("FAKE_DELAY") or 0),
+        "n_ctx": int(os.environ.get("FAKE_CONTEXT") or 400),
+    }
+    sys.exit(main(engine=ChatOpener(chosen, **changes)))  # type: ignore[arg-type]

@@ -181,15 +181,22 @@ def test_the_road_not_taken_begins_with_its_tokens() -> None:
 
 def test_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Grüße\n")
+    (tmp_path / "a name.txt").write_text("Text.")
     (tmp_path / "binary").write_bytes(b"\xff\x00")
     opener = ChatOpener()
     seen = chat(
         f"/read {tmp_path}/notes.txt What?",
+        f"/read {tmp_path}/a\\ name.txt",
+        f"/read '{tmp_path}/a name.txt' Why?",
         f"/read {tmp_path}/none",
         f"/read {tmp_path}/binary",
         opener=opener,
     )
-    assert [question for question, _ in engine(opener).asked] == ["Grüße\n\nWhat?"]
+    assert [question for question, _ in engine(opener).asked] == [
+        "Grüße\n\nWhat?",
+        "Text.",
+        "Text.\n\nWhy?",
+    ]
     assert "no such file" in seen.err
     assert "not UTF-8" in seen.err
 
@@ -214,6 +221,32 @@ def test_exports(tmp_path: Path) -> None:
     assert "```text\n<b>q</b> `x`\n```" in seen.out
     assert "&lt;b&gt;q&lt;/b&gt;" in (tmp_path / "t.html").read_text()
     assert json.loads(seen.out.splitlines()[-1])["turns"]
+
+
+def test_nothing_but_a_conversation_is_replaced(tmp_path: Path) -> None:
+    for name in ("notes.md", "page.html", "package.json", "plain"):
+        (tmp_path / name).write_text("mine")
+    ours = [("md", "talk.md"), ("html", "talk.html"), ("json", "talk")]
+    seen = chat(
+        "q", f"/save {tmp_path}/package.json", f"/export md {tmp_path}/notes.md",
+        f"/export html {tmp_path}/page.html", f"/save {tmp_path}/plain",
+        *(f"/export {form} {tmp_path}/{name}" for form, name in ours * 2),
+    )  # fmt: skip
+    assert seen.err.count("is there already and is no conversation") == 4
+    assert seen.err.count("written to") == 6
+    assert {(tmp_path / name).read_text() for name in ("notes.md", "page.html", "plain")} == {"mine"}
+
+
+def test_quotes_behind_a_command() -> None:
+    opener = ChatOpener()
+    chat('/system """Be brief.', 'Be kind."""', "q", '/set system """Be quick."""', "q", opener=opener)
+    assert [options.system for _, options in engine(opener).asked] == ["Be brief.\nBe kind.", "Be quick."]
+
+
+def test_landmarks_tell_what_is_in_the_cache() -> None:
+    seen = chat("/context landmark", "q", "/context")
+    assert "96 of 400 tokens in the cache, 28 said" in seen.err
+    assert "96 of 400 tokens in the cache, 28 said, policy landmark" in seen.out
 
 
 def test_turns_are_kept_as_one_conversation(tmp_path: Path) -> None:

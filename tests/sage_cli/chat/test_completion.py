@@ -8,10 +8,12 @@ from prompt_toolkit.document import Document
 
 from sage_cli.chat.completion import SlashCompleter
 from sage_cli.chat.helping import TABLE
+from sage_cli.completion import Candidate
 
 
 def offered(text: str) -> list[str]:
-    completer = SlashCompleter(TABLE, models=lambda: ["qwen", "pico"], steps=lambda: 3)
+    models = [Candidate("qwen", "downloaded"), Candidate("pico")]
+    completer = SlashCompleter(TABLE, models=lambda: models, steps=lambda: 3)
     found = completer.get_completions(Document(text), CompleteEvent())
     return [text[: len(text) + choice.start_position] + choice.text for choice in found]
 
@@ -46,3 +48,8 @@ def test_files(tmp_path: Path) -> None:
     assert offered(f"/read {here}/n") == [f"/read {here}/notes.txt"]
     assert offered(f"/read {here}/") == [f"/read {here}/folder/", f"/read {here}/notes.txt"]
     assert offered(f"/read {here}/none/x") == []
+    (here / "my notes.txt").touch()
+    assert offered(f"/read {here}/my") == [f"/read {here}/my\\ notes.txt"]
+    assert offered(f"/read {here}/my\\ n") == [f"/read {here}/my\\ notes.txt"]
+    assert offered(f"/export md {here}/no") == [f"/export md {here}/notes.txt"]
+    assert offered(f"/export pdf {here}/no") == []

@@ -177,6 +177,40 @@ def test_ctrl_c_while_the_prompt_is_read(env: Env, tmp_path: Path) -> None:
         assert seen.end() == 0
 
 
+def test_what_is_typed_during_an_answer_waits_for_the_next_line(env: Env, tmp_path: Path) -> None:
+    with terminal(env, tmp_path, FAKE_DELAY="0.05") as seen:
+        seen.wait(">>>")
+        seen.type("q\r")
+        seen.wait("of 3,000 tokens")
+        seen.type("/context\r")
+        seen.wait("97 % sure")
+        assert "/context" not in seen.text[: seen.text.index("97 % sure")]
+        seen.wait("policy full")
+        seen.wait(">>>")
+        seen.type("\x04")
+        assert seen.end() == 0
+
+
+def test_a_question_that_does_not_fit_waits_until_there_is_room(env: Env, tmp_path: Path) -> None:
+    with terminal(env, tmp_path, FAKE_CONTEXT="60") as seen:
+        for question in ("one", "two"):
+            seen.wait(">>>")
+            seen.type(f"{question}\r")
+            seen.wait("97 % sure")
+        seen.wait(">>>")
+        seen.type("three\r")
+        seen.wait("drops the oldest turn")
+        seen.wait(">>>")
+        seen.type("/forget 1\r")
+        seen.wait("Enter asks it")
+        seen.wait(">>> three")
+        seen.type("\r")
+        seen.wait("97 % sure")
+        seen.wait(">>>")
+        seen.type("\x04")
+        assert seen.end() == 0
+
+
 def test_sigterm_leaves_the_terminal_as_it_was(env: Env, tmp_path: Path) -> None:
     with terminal(env, tmp_path) as seen:
         before = termios.tcgetattr(seen._leader)
