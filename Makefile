@@ -7,7 +7,7 @@ TORCH := torch==2.13.0
 TRANSFORMERS := transformers==5.23.0
 QUESTION := Ben has 4 apples. Anna has three times as many apples as Ben. Tom has 5 more apples than Anna. How many apples does Tom have?
 
-.PHONY: demo test lint bench bench-training cli man clean
+.PHONY: demo test lint bench bench-training cli man chats clean
 
 demo: $(VENV)/installed
 	@$(BIN)/sage "$(QUESTION)"
@@ -35,6 +35,10 @@ bench-training: $(VENV)/tested
 cli: $(VENV)/developed
 	$(BIN)/python -m sage_cli.reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
+
+# The conversations on README.md and docs/chat.md.
+chats: $(VENV)/developed
+	$(BIN)/python -m tests.shown_chats
 
 man: $(VENV)/developed
 	$(BIN)/python -m sage_cli.manpages docs/man

@@ -157,9 +157,8 @@ class Conversation:
             last = self.last
             return _tokens(last.trace) if last else 0
         options = replace(self.asking(), past=self._past(self.turns[:-1]))
-        return (
-            self._engine.size(self.turns[-1].question, options) + self.turns[-1].trace.cost.generated_tokens
-        )
+        last = self.turns[-1]
+        return self._engine.size(last.question, options) + _written(last.trace)
 
     def asking(self, *, begin: Sequence[int] = ()) -> AskOptions:
         """How the next question is asked."""
@@ -213,4 +212,9 @@ def _remedy(fit: Fit) -> str:
 
 
 def _tokens(trace: Trace) -> int:
-    return trace.cost.prompt_tokens + trace.cost.generated_tokens
+    return trace.cost.prompt_tokens + _written(trace)
+
+
+def _written(trace: Trace) -> int:
+    """Tokens of the answer; of several chains the one that was chosen counts, and what was spent is the cost's."""
+    return len(trace.token_ids) or trace.cost.generated_tokens

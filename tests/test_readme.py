@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shown_chats import CHATS, held, shown
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
@@ -50,6 +52,18 @@ def test_the_sessions_are_real(command: str, expected: list[str], tmp_path: Path
     # Processors round differently, so the last digit may.
     assert confidences(printed) == pytest.approx(confidences(expected), abs=0.05)
     assert f"Answer: {child.stdout.strip()}" in " ".join(words(expected))
+
+
+DECIMAL = re.compile(r"-?\d*\.\d+|\d+(?= %)")
+
+
+@pytest.mark.parametrize("page", CHATS)
+def test_the_conversations_are_real(page: str, tmp_path: Path) -> None:
+    expected, found = shown(page), held(CHATS[page], tmp_path)
+    outlines = [" ".join(DECIMAL.sub("N", re.sub("[●◐○]", "", text)).split()) for text in (expected, found)]
+    assert outlines[1] == outlines[0], "run: make chats"
+    measured = [[float(number) for number in DECIMAL.findall(text)] for text in (expected, found)]
+    assert measured[1] == pytest.approx(measured[0], abs=0.05, rel=0.1)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))

@@ -77,7 +77,7 @@ def first_wrong(judged: Sequence[Judgement]) -> int | None:
 
 
 def _combined(finding: Finding, valid: float | None, limits: Thresholds) -> Judgement:
-    said = () if valid is None else (f"head: valid {valid:.2f}",)
+    said = () if valid is None else (f"head: valid {min(max(valid, 0.01), 0.99):.2f}",)  # never certainty
     evidence = finding.evidence + said
     if finding.verdict is not None:
         return finding.verdict, evidence

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mch_runtime.effort import Effort
 from mch_runtime.errors import UsageError
-from mch_runtime.explanation import Alternative, Decision, Explanation
+from mch_runtime.explanation import Alternative, Decision, Explanation, Premise
 from sage_cli import account
 from sage_cli.account import chance, nats
 from sage_cli.chat.slash import Slash, count
@@ -122,10 +122,16 @@ def _judged(explanation: Explanation, index: int) -> list[str]:
 
 
 def _rests(explanation: Explanation, index: int) -> list[str]:
-    return [
-        f"It rests on {account.premise_name(premise)}: {account.quoted(premise.text)}."
-        for premise in account.rests_on(explanation, index)
-    ]
+    premises = account.rests_on(explanation, index)
+    return [f"It rests on {account.premise_name(premise)}: {_said(premise)}." for premise in premises]
+
+
+def _said(premise: Premise) -> str:
+    """In quotation marks, without the number and the full stop that stand around them."""
+    text = premise.text.strip()
+    if premise.source != "question":
+        text = text.removeprefix(f"Step {premise.index + 1}: ")
+    return account.quoted(text.removesuffix("."))
 
 
 def _turns(explanation: Explanation, step: int | None = None) -> list[tuple[Decision, Alternative]]:

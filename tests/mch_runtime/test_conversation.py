@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,6 +128,16 @@ def test_single_questions_keep_their_confidence() -> None:
     assert second.trace.confidence is not None
     assert second.trace.cost.prompt_tokens == len("And then?") + 2
     assert talk.used() == second.trace.cost.prompt_tokens + second.trace.cost.generated_tokens
+
+
+def test_of_several_chains_the_chosen_one_is_part_of_the_conversation() -> None:
+    for policy in ("full", "single"):
+        talk = conversation(engine(), policy=policy)
+        turn = asked(talk, "How many?")
+        used, trace = talk.used(), turn.trace
+        spent = replace(trace.cost, generated_tokens=8 * trace.cost.generated_tokens)
+        talk.turns[-1] = replace(turn, trace=replace(trace, cost=spent))
+        assert talk.used() == used
 
 
 def test_marked_reasoning_is_not_shown_again() -> None:

@@ -2,93 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import select
 import signal
-import struct
-import subprocess
 import sys
 import termios
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.sage_cli.runner import PATIENCE, ROOT
+from tests.sage_cli.chat.terminal import ESCAPE, Env, Terminal, on_terminal
 
 CHAT = (sys.executable, "-m", "tests.sage_cli.chat.fake_chat", "chat", "-m", "m")
-ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])")
-Env = dict[str, str]
-
-
-class Terminal:
-    """A chat on a terminal. ``raw`` is all that it has written."""
-
-    def __init__(self, leader: int, child: subprocess.Popen[bytes]) -> None:
-        self.child = child
-        self.raw = b""
-        self._leader = leader
-        self._seen = 0
-
-    @property
-    def text(self) -> str:
-        return ESCAPE.sub("", self.raw.decode(errors="replace")).replace("\r", "")
-
-    def wait(self, text: str) -> None:
-        """Until ``text`` has been written behind what was waited for last."""
-        end = time.monotonic() + PATIENCE
-        while (place := self.text.find(text, self._seen)) < 0:
-            fresh = self.text[self._seen :][-600:]
-            assert time.monotonic() < end, f"no {text!r} in {fresh!r}"
-            assert self._read(), f"ended without {text!r}: {fresh!r}"
-        self._seen = place + len(text)
-
-    def type(self, keys: str) -> None:
-        os.write(self._leader, keys.encode())
-
-    def resize(self, columns: int, rows: int = 24) -> None:
-        fcntl.ioctl(self._leader, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def end(self) -> int:
-        """Read to the end; the exit code."""
-        while self._read():
-            pass
-        return self.child.wait(timeout=PATIENCE)
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._leader], [], [], PATIENCE / 2)
-        try:
-            data = os.read(self._leader, 65536) if ready else b""
-        except OSError:
-            return False
-        self.raw += data
-        if b"\x1b[6n" in data:  # where is the cursor?
-            os.write(self._leader, b"\x1b[1;1R")
-        return bool(data)
 
 
 @contextmanager
 def terminal(env: Env, tmp_path: Path, *flags: str, columns: int = 80, **changes: str) -> Iterator[Terminal]:
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    child = subprocess.Popen(
-        [*CHAT, *flags], cwd=ROOT, start_new_session=True, stdin=follower, stdout=follower, stderr=follower,
-        env=env | {"SAGE_HISTORY": str(tmp_path / "history")} | changes,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
-    os.close(follower)
-    try:
-        yield Terminal(leader, child)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(leader)
+    """The fake chat."""
+    history = {"SAGE_HISTORY": str(tmp_path / "history")}
+    with on_terminal([*CHAT, *flags], env | history | changes, columns=columns) as seen:
+        yield seen
 
 
 def test_typing_an_answer_and_leaving(env: Env, tmp_path: Path) -> None:
