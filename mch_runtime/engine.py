@@ -17,12 +17,13 @@ from mch_runtime.held import Held
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model
 from mch_runtime.llama.taps import LlamaAttention
-from mch_runtime.loading import choose_dialect, fit_head, model_info, special_texts
+from mch_runtime.loading import choose_dialect, fit_head, model_info, special_texts, steering_of
 from mch_runtime.observer import ExplainObserver, Observer, SilentObserver
 from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions, Message
 from mch_runtime.prompter import Prompter
 from mch_runtime.rig import Rig
 from mch_runtime.session import Interrupt, Session
+from mch_runtime.steering import read_vectors
 from mch_runtime.trace import ModelInfo, Trace
 from mch_runtime.trust import Trust
 from prompts.dialects import Dialect
@@ -47,6 +48,7 @@ class Engine:
         dialect: Dialect,
         head: Head | None = None,
         head_fits: bool = True,
+        steered: bool = False,
         notices: tuple[str, ...] = (),
         special_texts: Mapping[str, str] = MappingProxyType({}),
         attention: AttentionSource | None = None,
@@ -61,7 +63,7 @@ class Engine:
             model=model,
             dialect=dialect,
             head=head,
-            trust=Trust(head, fits=head_fits, template=dialect.sha256),
+            trust=Trust(head, fits=head_fits, template=dialect.sha256, steered=steered),
             prompter=Prompter(session, dialect, special_texts=special_texts, file=model.file),
             held=Held(session),
             attention=attention,
@@ -77,6 +79,7 @@ class Engine:
         """
         began = perf_counter()
         interrupt = interrupt or Interrupt()
+        vectors = read_vectors(options.control_vectors)
         with ExitStack() as stack:
             model = stack.enter_context(
                 open_model(
@@ -89,15 +92,21 @@ class Engine:
             session = stack.enter_context(open_session(model, options, interrupt))
             found = fit_head(model, session, options)
             dialect, notices = choose_dialect(model)
+            # Behind the head's probe, which asks whether the head was made for the model as it is.
+            steering = steering_of(model, vectors)
+            if steering is not None:
+                session.steer(steering)
+                notices += steering.notices
             engine = cls(
                 session,
-                model=model_info(model, found),
+                model=model_info(model, found, steering),
                 dialect=dialect,
                 head=found.head,
                 head_fits=found.fits,
+                steered=steering is not None,
                 notices=(*found.notices, *notices),
                 special_texts=special_texts(model),
-                attention=LlamaAttention(model, options, interrupt),
+                attention=LlamaAttention(model, options, interrupt, steering),
                 load_seconds=perf_counter() - began,
             )
             engine._resources = stack.pop_all()

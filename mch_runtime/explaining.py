@@ -25,7 +25,7 @@ def explain_chain(
     the context, and Interrupted.
     """
     prompt = rig.prompter.fitting(chain.question, options)
-    own = isinstance(chain, Trace) and is_own(rig.session.vocabulary, chain, rig.model.fingerprint)
+    own = isinstance(chain, Trace) and is_own(rig.session.vocabulary, chain, rig.model)
     trace = chain if own and isinstance(chain, Trace) else _foreign(rig, chain, prompt)
     reader = None if own else _reader(rig, prompt, options)
     familiar = own and trace.familiar is not False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from mch_runtime.llama.probe_cache import recall, remember
 from mch_runtime.options import EngineOptions
 from mch_runtime.session import Block, Feed, FloatArray, Session
 from mch_runtime.statistics import FEATURES
+from mch_runtime.steering import ReadVector, Steering, steering
 from mch_runtime.trace import ModelInfo
 from prompts.chat import render_prompt
 from prompts.dialects import Dialect, dialect_of
@@ -121,8 +122,19 @@ def choose_dialect(model: LlamaModel) -> tuple[Dialect, tuple[str, ...]]:
     return dialect, ()
 
 
-def model_info(model: LlamaModel, found: FittedHead) -> ModelInfo:
-    """Name, file and quantization as the file itself says; the fingerprint of the base."""
+def steering_of(model: LlamaModel, vectors: Sequence[ReadVector]) -> Steering | None:
+    """What steers the model, if anything. Raises DataError for a vector that does not fit it."""
+    architecture = str(model.gguf.metadata["general.architecture"])
+    return steering(
+        vectors,
+        layers=int(str(model.gguf.metadata[f"{architecture}.block_count"])),
+        width=model.handle.n_embd,
+        architecture=architecture,
+    )
+
+
+def model_info(model: LlamaModel, found: FittedHead, steered: Steering | None = None) -> ModelInfo:
+    """Name, file and quantization as the file itself says; the fingerprint of the base; what steers it."""
     metadata = model.gguf.metadata
     return ModelInfo(
         name=str(metadata.get("general.name") or model.path.stem),
@@ -130,6 +142,7 @@ def model_info(model: LlamaModel, found: FittedHead) -> ModelInfo:
         quantization=file_type_name(metadata.get("general.file_type")),
         fingerprint=found.fingerprint,
         head=found.head.spec.name if found.head else None,
+        control_vectors=steered.applied if steered is not None else (),
     )
 
 

@@ -19,6 +19,14 @@ BESIDE = 8
 ROOM_PER_ROW = 192  # tokens; sequences that need more wait for each other
 
 
+@dataclass(frozen=True)
+class VectorFile:
+    """A control vector's file, and what it is multiplied with; a negative scale steers the other way."""
+
+    path: Path
+    scale: float = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
     """How a model is loaded.
@@ -27,6 +35,7 @@ class EngineOptions:
     force_head accepts a head that does not fit, and makes confidence null.
     ctx_size: tokens of context, None for the model's own (at most 4096). room: tokens that the cache holds beyond
     that, for sequences side by side. deterministic: a sequence's numbers do not depend on those beside it.
+    control_vectors: added to the states of the layers, which makes confidence null.
     flash_attention and kv_type: parity tests use False and "f32".
     """
 
@@ -34,6 +43,7 @@ class EngineOptions:
     head: Path | None = None
     use_head: bool = True
     force_head: bool = False
+    control_vectors: tuple[VectorFile, ...] = ()
     ctx_size: int | None = None
     room: int = 0
     max_sequences: int = 8

@@ -18,14 +18,32 @@ Verdict = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
+class AppliedVector:
+    """A control vector that was added to the model's states, times ``scale``. sha256: of its file."""
+
+    file: str
+    sha256: str
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Which model answered. head: its name; quantization: its file's type; None where there is none."""
+    """Which model answered. head: its name; quantization: its file's type; None where there is none.
+
+    control_vectors: by which it was steered.
+    """
 
     name: str
     file: str
     quantization: str | None
     fingerprint: str
     head: str | None
+    control_vectors: tuple[AppliedVector, ...] = ()
+
+    @property
+    def steered_by(self) -> frozenset[tuple[str, float]]:
+        """What tells one steering from another: sha256 and scale of each vector."""
+        return frozenset((vector.sha256, vector.scale) for vector in self.control_vectors)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,19 @@ from mch_runtime.trace import Mode
 class Trust:
     """What can be believed of one head. fits: it was made for this model."""
 
-    def __init__(self, head: Head | None, *, fits: bool, template: str) -> None:
-        """template: the SHA-256 of the chat template that questions are put in."""
+    def __init__(self, head: Head | None, *, fits: bool, template: str, steered: bool = False) -> None:
+        """template: the SHA-256 of the chat template that questions are put in. steered: by a control vector."""
         self.fits = fits
         self._head = head
         self._template = template
+        self._steered = steered
 
     def calibrated(self, options: AskOptions | ExplainOptions) -> bool:
-        """Whether the head's confidences mean what they say: right base, right prompt, nothing said before."""
-        if self._head is None or not self.fits or options.system or options.past:
+        """Whether the head's confidences mean what they say: right base, right prompt, nothing said before.
+
+        Not under a control vector: it changes the states that the head was fitted on.
+        """
+        if self._head is None or not self.fits or self._steered or options.system or options.past:
             return False
         return self._head.spec.template in {"", self._template}
 

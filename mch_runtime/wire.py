@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
 from mch_runtime.errors import DataError
-from mch_runtime.trace import Choice, Cost, Escalation, ModelInfo, Sampling, Seconds, Step, Trace, Vote
+from mch_runtime.trace import (
+    AppliedVector,
+    Choice,
+    Cost,
+    Escalation,
+    ModelInfo,
+    Sampling,
+    Seconds,
+    Step,
+    Trace,
+    Vote,
+)
 
 SCHEMA = "sage.trace/1"
 
@@ -38,7 +49,7 @@ class TraceWire(TypedDict):
     answer_text: str
     text: str
     mode: str
-    model: dict[str, str | None]
+    model: dict[str, Any]
     confidence: float | None
     confidence_basis: str | None
     confidence_raw: float | None
@@ -70,7 +81,7 @@ def from_wire(wire: Mapping[str, Any]) -> Trace:
     try:
         cost = dict(fields["cost"])
         fields |= {
-            "model": ModelInfo(**fields["model"]),
+            "model": model_from_wire(fields["model"]),
             "steps": tuple(_step(step) for step in fields["steps"]),
             "cost": Cost(**cost | {"seconds": Seconds(**cost["seconds"])}),
             "sampling": Sampling(**fields["sampling"]),
@@ -82,6 +93,12 @@ def from_wire(wire: Mapping[str, Any]) -> Trace:
         return Trace(**fields)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise DataError(f"the trace is incomplete: {error}") from error
+
+
+def model_from_wire(wire: Mapping[str, Any]) -> ModelInfo:
+    """The model behind its JSON form. Raises TypeError if it is not one."""
+    vectors = tuple(AppliedVector(**vector) for vector in wire.get("control_vectors", ()))
+    return ModelInfo(**{**wire, "control_vectors": vectors})
 
 
 def _step(wire: Mapping[str, Any]) -> Step:

@@ -21,6 +21,7 @@ from sage_cli.shell import Shell, shell_of
 from sage_cli.template_files import fill, load_template
 from sage_cli.template_flags import first_said, keep_template
 from sage_cli.threshold import threshold
+from sage_cli.values import vector_files
 
 EPILOG = f"""
 Marks:
@@ -72,6 +73,7 @@ def ask(
     ctx_size: flags.CtxSize = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
+    control_vector: flags.ControlVectors = None,
     system: flags.System = "",
     max_tokens: flags.MaxTokens = None,
     stop: flags.Stop = None,
@@ -159,6 +161,7 @@ def ask(
         ctx_size=ctx_size,
         threads=threads,
         gpu_layers=gpu_layers,
+        control_vectors=vector_files(control_vector),
         deterministic=deterministic,
     )
     engine_options = with_room(engine_options, effort, batch=jsonl)

@@ -14,7 +14,7 @@ from mch_runtime.errors import Interrupted, SageError, file_error
 from mch_runtime.options import AskOptions, EngineOptions
 from mch_runtime.records import QuestionRecord, read_questions
 from mch_runtime.session import Interrupt
-from mch_runtime.trace import Trace
+from mch_runtime.trace import ModelInfo, Trace
 from mch_runtime.wire import to_wire
 from sage_cli.answering import Display, check_head, exit_code
 from sage_cli.console import STDIN
@@ -60,7 +60,7 @@ def answer_batch(
                 shell.note(notice)
         run = _Run(shell, opened.model.name, options, display)
         with (
-            _sink(shell, resume, opened.model.fingerprint) as sink,
+            _sink(shell, resume, opened.model) as sink,
             run.kept(),
             run.tally.shown(),
             shell.signals.guarding(interrupt),
@@ -168,13 +168,13 @@ class _Sink:
 
 
 @contextmanager
-def _sink(shell: Shell, resume: Path | None, fingerprint: str) -> Iterator[_Sink]:
+def _sink(shell: Shell, resume: Path | None, model: ModelInfo) -> Iterator[_Sink]:
     if resume is None:
         yield _Sink(lambda line: shell.out.write(f"{line}\n"), set())
         return
     with shell.users_umask(), growing(resume, resume=True) as file:
-        yield _Sink(file.append, _done(file, fingerprint))
+        yield _Sink(file.append, _done(file, model))
 
 
-def _done(file: GrowingFile, fingerprint: str) -> set[tuple[int, str]]:
-    return marks(file, fingerprint, model_of=lambda line: line["model"], wrote="sage ask --jsonl")
+def _done(file: GrowingFile, model: ModelInfo) -> set[tuple[int, str]]:
+    return marks(file, model, model_of=lambda line: line["model"], wrote="sage ask --jsonl")

@@ -283,7 +283,7 @@ _SOURCES: Mapping[str, Callable[[Mapping[str, str]], Iterator[Candidate]]] = {
     "conversation": ids,
     "source": ids,
 }
-_FILES_TOO = {"source"}
+_FILES_TOO = {"source", "control_vector"}
 
 
 def _bash_words(argv: Sequence[str]) -> tuple[list[str], str]:

@@ -12,6 +12,7 @@ from mch_runtime.options import EngineOptions
 from sage_cli import flags
 from sage_cli.naming import chosen_model
 from sage_cli.shell import shell_of
+from sage_cli.values import vector_files
 
 TaskName = Literal[
     "pico", "gsm8k", "math-500", "aqua", "commonsenseqa", "mmlu-pro", "gpqa", "choice", "free", "samples"
@@ -128,6 +129,7 @@ def evaluate(
     ctx_size: flags.CtxSize = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
+    control_vector: flags.ControlVectors = None,
     head: flags.Head = None,
     no_head: flags.NoHead = False,
     force_head: flags.ForceHead = False,
@@ -211,6 +213,7 @@ def evaluate(
         ctx_size=ctx_size,
         threads=threads,
         gpu_layers=gpu_layers,
+        control_vectors=vector_files(control_vector),
     )
     return evaluate_task(shell, plan, engine, display)
 

@@ -204,7 +204,7 @@ def _setup(task: Task, plan: Plan, engine: Asking, options: EngineOptions) -> Se
 def _identity(setup: Setup) -> dict[str, Any]:
     """What must be the same for samples to belong together; a model may have moved."""
     model = setup.model
-    return asdict(setup) | {"model": (model.fingerprint, model.quantization, model.head)}
+    return asdict(setup) | {"model": (model.fingerprint, model.quantization, model.head, model.steered_by)}
 
 
 def parameters_of(path: Path) -> int | None:

@@ -16,6 +16,7 @@ from sage_cli.question import from_argument
 from sage_cli.render.styles import Format, Style
 from sage_cli.shell import shell_of
 from sage_cli.threshold import threshold
+from sage_cli.values import vector_files
 
 EPILOG = """
 What is explained:
@@ -70,6 +71,7 @@ def explain(
     ctx_size: flags.CtxSize = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
+    control_vector: flags.ControlVectors = None,
     system: flags.System = "",
     no_stdin: flags.NoStdin = False,
     no_premises: flags.NoPremises = False,
@@ -120,6 +122,7 @@ def explain(
         ctx_size=ctx_size,
         threads=threads,
         gpu_layers=gpu_layers,
+        control_vectors=vector_files(control_vector),
     )
 
     from sage_cli.explaining import Display, explain_all

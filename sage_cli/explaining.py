@@ -182,7 +182,7 @@ class _Run:
                 file.append,
                 marks(
                     file,
-                    self._engine.model.fingerprint,
+                    self._engine.model,
                     model_of=lambda line: line["trace"]["model"],
                     wrote="sage explain",
                 ),

@@ -76,6 +76,15 @@ GpuLayers = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+ControlVectors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control-vector",
+        metavar="FILE[:SCALE]",
+        help="Steer the model by a control vector, llama.cpp's format; confidence is then not known. May be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
 System = Annotated[
     str,
     typer.Option(

@@ -12,6 +12,8 @@ from typing import Any
 
 from mch_runtime.atomic import write_error
 from mch_runtime.errors import DataError, FileError, UsageError, file_error
+from mch_runtime.trace import ModelInfo
+from mch_runtime.wire import model_from_wire
 
 
 class GrowingFile:
@@ -53,7 +55,7 @@ def growing(path: Path, *, resume: bool) -> Iterator[GrowingFile]:
 
 def marks(
     file: GrowingFile,
-    fingerprint: str,
+    model: ModelInfo,
     *,
     model_of: Callable[[dict[str, Any]], dict[str, Any]],
     wrote: str,
@@ -64,13 +66,15 @@ def marks(
     UsageError if another model's.
     """
     try:
-        models = {model_of(line)["fingerprint"] for line in file.lines}
+        models = [model_from_wire(model_of(line)) for line in file.lines]
         found = {(line["record"]["line"], line["record"]["sha256"]) for line in file.lines}
     except (KeyError, TypeError) as error:
         hint = f"--resume continues what {wrote} wrote"
         raise DataError(f"{file.path} holds something else than that", hint=hint) from error
-    if models - {fingerprint}:
+    if any(one.fingerprint != model.fingerprint for one in models):
         raise UsageError(f"{file.path} was made with another model", hint="give that one with -m")
+    if any(one.steered_by != model.steered_by for one in models):
+        raise UsageError(f"{file.path} was made under another --control-vector", hint="give that one")
     return found
 
 

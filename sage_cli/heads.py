@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mch_runtime.errors import HeadError, UsageError
-from sage_cli import flags
+from sage_cli import flags, steering
 from sage_cli.commands import SageCommand, SageGroup
 from sage_cli.naming import model_path
 from sage_cli.render.safe import one_line
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=SageGroup,
     rich_markup_mode=None,
-    help="The head of a GGUF file: show, attach, detach, verify.",
+    help="The head of a GGUF file: show, attach, detach, verify; control vectors.",
     subcommand_metavar="COMMAND …",
     options_metavar="",
 )
@@ -147,6 +147,9 @@ def detach(
     if not quiet:
         shell.err.write(one_line(f"{output or model}: no head any more") + "\n")
     return 0
+
+
+app.command("steer-fit", cls=SageCommand, epilog=steering.EPILOG)(steering.steer_fit)
 
 
 def _verify(shell: Shell, model: Path | None, head: Path | None) -> HeadReport:

@@ -45,12 +45,19 @@ def conditions(engine: EngineOptions, options: ExplainOptions) -> dict[str, Any]
         "head": None if engine.head is None else str(engine.head.absolute()),
         "use_head": engine.use_head,
         "force_head": engine.force_head,
+        **_steered(engine),
         **plain(dataclasses.asdict(replace(options, past=tuple(map(_as_text, options.past))))),
     }
 
 
 def _as_text(message: Message) -> Message:
     return replace(message, token_ids=())
+
+
+def _steered(engine: EngineOptions) -> dict[str, Any]:
+    """Nothing where nothing steers, as it was before there was steering."""
+    vectors = [[str(file.path.absolute()), file.scale] for file in engine.control_vectors]
+    return {"control_vectors": vectors} if vectors else {}
 
 
 def serves(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ Typer converts values through pydantic, whose import takes longer than everythin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from mch_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from typer.core import _TyperParameter
+
+    from mch_runtime.options import VectorFile
 
 
 def whole_number(name: str, word: str) -> int:
@@ -34,6 +36,27 @@ def number(name: str, word: str) -> float:
     if not math.isfinite(value):
         raise UsageError(f"{name} {word!r} is not a number")
     return value
+
+
+def vector_files(words: Sequence[str] | None) -> tuple[VectorFile, ...]:
+    """Of every ``FILE`` or ``FILE:SCALE``; a file whose own name ends like that comes first. Raises UsageError."""
+    return tuple(map(_vector_file, words or ()))
+
+
+def _vector_file(word: str) -> VectorFile:
+    from mch_runtime.options import VectorFile
+
+    name = "--control-vector"
+    path, colon, scale = word.rpartition(":")
+    whole = VectorFile(_path(name, word))
+    if not colon or not path or whole.path.exists():
+        return whole
+    try:
+        return VectorFile(_path(name, path), number(name, scale))
+    except UsageError:
+        if not Path(path).exists():
+            return whole
+        raise UsageError(f"{name} {word}: {scale!r} is no scale", hint="a number such as 0.8 or -1") from None
 
 
 def _path(name: str, word: str) -> Path:

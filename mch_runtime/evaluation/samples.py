@@ -16,6 +16,7 @@ from mch_runtime.evaluation.problems import Problem
 from mch_runtime.strategies.selection import Scored
 from mch_runtime.strict_json import loads
 from mch_runtime.trace import ModelInfo
+from mch_runtime.wire import model_from_wire
 
 SCHEMA = "sage.samples/1"
 
@@ -51,7 +52,7 @@ class Setup:
             raise DataError(f"not samples of schema {SCHEMA}", hint="give what sage eval --samples wrote")
         given = {key: value for key, value in wire.items() if key != "schema"}
         try:
-            model = ModelInfo(**given["model"])
+            model = model_from_wire(given["model"])
             return cls(**{**given, "model": model, "modes": tuple(given["modes"])})
         except (TypeError, KeyError) as error:
             raise DataError(f"the header of the samples is incomplete: {error}") from error

@@ -38,12 +38,13 @@ def as_written(vocabulary: Vocabulary, dialect: Dialect, written: Written) -> tu
     return text_ends(vocabulary, token_ids)[0], token_ids
 
 
-def is_own(vocabulary: Vocabulary, trace: Trace, fingerprint: str) -> bool:
-    """Whether a trace is this very model's, and its tokens are what its text says."""
+def is_own(vocabulary: Vocabulary, trace: Trace, model: ModelInfo) -> bool:
+    """Whether a trace is this very model's, steered as it is, and its tokens are what its text says."""
     known = bool(trace.token_ids) and all(0 <= token_id < vocabulary.size for token_id in trace.token_ids)
     return (
         known
-        and trace.model.fingerprint == fingerprint
+        and trace.model.fingerprint == model.fingerprint
+        and trace.model.steered_by == model.steered_by
         and text_ends(vocabulary, trace.token_ids)[0] == trace.text
     )
 

@@ -275,6 +275,16 @@ class ContextHandle:
     def n_ctx(self) -> int:
         return int(C.llama_n_ctx(self.pointer))
 
+    def steer(self, directions: NDArray[np.float32]) -> None:
+        """Add directions (layers - 1, n_embd) to the outputs of layers 1 and up, from the next token on.
+
+        llama.cpp copies them. Raises NativeError.
+        """
+        rows, width = directions.shape
+        data = _pointer(directions, ctypes.c_float)
+        if C.llama_set_adapter_cvec(self.pointer, data, directions.size, width, 1, rows) != 0:
+            raise NativeError(f"llama.cpp cannot steer the model: {take_errors() or 'no reason given'}")
+
     def decode(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
         """Decode (token id, position, sequence id) rows; with outputs, every row has one.
 
@@ -403,6 +413,24 @@ class WeightInputTap(Tap):
         self._read(_name(weight).decode(), _rows(inputs))
 
 
+class LayerOutputTap(Tap):
+    """Shows what the layers put out while a context decodes.
+
+    ``read(layer, outputs)`` gets the layer, counted from 0, and (rows, columns) float32 for every physical batch.
+    """
+
+    def __init__(self, read: Callable[[int, NDArray[np.float32]], None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def _wants(self, address: int) -> bool:
+        return _name(address).startswith(_LAYER_OUTPUT)
+
+    def _show(self, address: int) -> None:
+        self._read(int(_name(address)[len(_LAYER_OUTPUT) :]), _rows(address))
+
+
+_LAYER_OUTPUT = b"l_out-"  # and the layer's number
 _BLOCK = b"blk."
 
 
@@ -422,7 +450,7 @@ def _rows(address: int) -> NDArray[np.float32]:
     columns, *outer = tensor.ne
     sizes = [4, 4 * columns, 4 * columns * outer[0], 4 * columns * outer[0] * outer[1]]
     if tensor.type != C.GGML_TYPE_F32 or list(tensor.nb) != sizes:
-        raise NativeError("llama.cpp lays the inputs of a weight out in a way that sage does not know")
+        raise NativeError("llama.cpp lays the states of a layer out in a way that sage does not know")
     rows = np.empty((int(np.prod(outer)), columns), dtype=np.float32)
     C._lib.ggml_backend_tensor_get(address, rows.ctypes.data, 0, rows.nbytes)
     return rows

@@ -14,6 +14,7 @@ from mch_runtime.llama import abi, memory
 from mch_runtime.llama.model import LlamaModel, LlamaVocabulary
 from mch_runtime.options import EngineOptions, SamplingOptions
 from mch_runtime.session import Block, Branch, Feed, Interrupt, Reader
+from mch_runtime.steering import Steering
 
 DEFAULT_CTX = 4096
 N_BATCH = 512
@@ -76,6 +77,10 @@ class LlamaSession:
         self._output_rows = max(1, min(N_BATCH, LOGITS_BYTES // (4 * self.vocabulary.size)))
         if deterministic and model.gguf.metadata.get("general.file_type") not in SAME_IN_ANY_BATCH:
             self._output_rows = 1
+
+    def steer(self, steering: Steering) -> None:
+        """Steer all that is decoded from now on."""
+        self.handle.steer(steering.directions)
 
     @property
     def free_branches(self) -> int:

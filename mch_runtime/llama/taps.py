@@ -1,4 +1,4 @@
-"""Scoped passes that show what a session does not: attention weights, and the inputs of weights.
+"""Scoped passes that show what a session does not: attention weights, inputs of weights, outputs of layers.
 
 A small context on the same model is made for one sequence and freed right after. llama.cpp has attention
 weights only without flash attention, so the session's own context, which may use it, is left alone.
@@ -20,6 +20,7 @@ from mch_runtime.llama.context import LOGITS_BYTES, thread_count
 from mch_runtime.llama.model import LlamaModel
 from mch_runtime.options import EngineOptions
 from mch_runtime.session import Interrupt
+from mch_runtime.steering import Steering
 
 PIECE_BYTES = 64 << 20  # of one layer's weights for one batch; llama.cpp and we hold three of them at most
 MOST_ROWS = 512
@@ -34,6 +35,7 @@ class LlamaAttention:
     model: LlamaModel
     options: EngineOptions
     interrupt: Interrupt
+    steering: Steering | None = None
 
     def __call__(self, token_ids: Sequence[int], read: AttentionReader) -> None:
         n_tokens, vocab = len(token_ids), self.model.vocabulary.size
@@ -63,6 +65,8 @@ class LlamaAttention:
         needed = memory.kv_bytes(self.model.gguf, n_ctx=cells, element_bytes=4) + 3 * piece
         memory.require(needed, what=f"reading the attention of {n_tokens} tokens")
         with _tapped(self.model, self.options, self.interrupt, cells, rows, tap) as context:
+            if self.steering is not None:
+                context.steer(self.steering.directions)
             yield context
 
     def _number(self, name: str) -> int:
@@ -84,29 +88,17 @@ def piece_rows(n_tokens: int, *, heads: int, layers: int) -> int:
 
 
 @dataclass(frozen=True)
-class LlamaWeightInputs:
-    """Shows what every weight of the layers is multiplied with while texts are read.
-
-    Called with token ids of texts, each read for itself, and ``read(name, inputs)``, which gets the weight's
-    name and (rows, columns) float32, rows in the order of tokens. Raises ResourceError or Interrupted, and what
-    ``read`` raises.
-    """
+class _Reading:
+    """Reads texts, each for itself, while a tap looks on."""
 
     model: LlamaModel
     options: EngineOptions
     interrupt: Interrupt
 
-    def __call__(
-        self,
-        texts: Iterable[Sequence[int]],
-        read: Callable[[str, NDArray[np.float32]], None],
-        *,
-        longest: int,
-    ) -> None:
-        """longest: no text has more tokens than this."""
+    def _read(self, texts: Iterable[Sequence[int]], tap: abi.Tap, longest: int) -> None:
         vocab = self.model.vocabulary.size
         rows = max(1, min(MOST_ROWS, LOGITS_BYTES // (4 * vocab), longest))
-        with self._context(longest, rows, abi.WeightInputTap(read)) as context:
+        with self._context(longest, rows, tap) as context:
             for token_ids in texts:
                 if not 0 <= min(token_ids) <= max(token_ids) < vocab or len(token_ids) > longest:
                     raise ValueError("a token id is outside the vocabulary, or a text is too long")
@@ -123,6 +115,42 @@ class LlamaWeightInputs:
         memory.require(needed, what=f"reading {longest} tokens")
         with _tapped(self.model, self.options, self.interrupt, cells, rows, tap) as context:
             yield context
+
+
+class LlamaWeightInputs(_Reading):
+    """Shows what every weight of the layers is multiplied with while texts are read."""
+
+    def __call__(
+        self,
+        texts: Iterable[Sequence[int]],
+        read: Callable[[str, NDArray[np.float32]], None],
+        *,
+        longest: int,
+    ) -> None:
+        """Read token ids of texts, none with more than ``longest``.
+
+        ``read(name, inputs)`` gets a weight's name and (rows, columns) float32, rows in the order of tokens. Raises
+        ResourceError or Interrupted, and what ``read`` raises.
+        """
+        self._read(texts, abi.WeightInputTap(read), longest)
+
+
+class LlamaLayerOutputs(_Reading):
+    """Shows what every layer puts out while texts are read."""
+
+    def __call__(
+        self,
+        texts: Iterable[Sequence[int]],
+        read: Callable[[int, NDArray[np.float32]], None],
+        *,
+        longest: int,
+    ) -> None:
+        """Read token ids of texts, none with more than ``longest``; a text is asked for when the one before is read.
+
+        ``read(layer, outputs)`` gets a layer, counted from 0, and (rows, n_embd) float32, rows in the order of
+        tokens. Raises as LlamaWeightInputs does.
+        """
+        self._read(texts, abi.LayerOutputTap(read), longest)
 
 
 @contextmanager

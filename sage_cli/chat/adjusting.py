@@ -145,6 +145,7 @@ def _info(talk: Talk) -> Text:
         ("mode", talk.effort.mode),
         ("fingerprint", model.fingerprint[:16]),
     ]
+    rows += [("steered by", f"{one.file} at {one.scale:g}") for one in model.control_vectors]
     return _rows(rows)
 
 

@@ -20,6 +20,7 @@ from sage_cli.sampling_flags import HELP, all_sampling, typed_sampling
 from sage_cli.shell import Shell, shell_of
 from sage_cli.template_files import load_template
 from sage_cli.template_flags import first_said, for_conversation, keep_template
+from sage_cli.values import vector_files
 
 if TYPE_CHECKING:
     from sage_cli.chat.keyboard import Keyboard
@@ -53,6 +54,7 @@ def chat(
     ctx_size: flags.CtxSize = None,
     threads: flags.Threads = None,
     gpu_layers: flags.GpuLayers = 0,
+    control_vector: flags.ControlVectors = None,
     system: flags.System = "",
     max_tokens: flags.MaxTokens = None,
     stop: flags.Stop = None,
@@ -111,6 +113,7 @@ def chat(
         ctx_size=ctx_size,
         threads=threads,
         gpu_layers=gpu_layers,
+        control_vectors=vector_files(control_vector),
     )
     engine = with_room(engine, effort, batch=False)
 

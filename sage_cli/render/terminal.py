@@ -143,6 +143,7 @@ def details(trace: Trace) -> Text:
         ("model", trace.model.file),
         ("head", trace.model.head or "none"),
     ]
+    rows += [("steered by", f"{one.file} at {one.scale:g}") for one in trace.model.control_vectors]
     lines = [Text(f"{name:<11}", "dim") + Text(one_line(value)) for name, value in rows]
     return Text("\n").join(lines)
 
