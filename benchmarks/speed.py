@@ -3,7 +3,8 @@
 Each round decodes the same number of greedy tokens after the same prompt in three ways, in turn:
 llama-cpp-python's low-level API with nothing measured, sage without a head, sage with its head.
 Ratios are formed round by round, so that a machine whose speed drifts does not matter.
-``python -m benchmarks.speed explain`` measures explanations instead: ``benchmarks/explain_speed.py``.
+``python -m benchmarks.speed explain`` measures explanations instead, see ``benchmarks/explain_speed.py``, and
+``votes`` many chains side by side, see ``benchmarks/vote_speed.py``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import llama_cpp.llama_cpp as native
 import numpy as np
 
 from benchmarks.explain_speed import measure_explaining
-from benchmarks.native import fill
+from benchmarks.native import Endless, fill
 from benchmarks.record import print_table, write_record
+from benchmarks.vote_speed import CHAINS, measure_votes
 from mch_runtime.chain import Chain, start_chains, write_chains
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
-from mch_runtime.llama.context import LlamaSession, open_session, thread_count
+from mch_runtime.llama.context import LlamaSession, open_session, thread_counts
 from mch_runtime.llama.model import open_model
 from mch_runtime.loading import fit_head
 from mch_runtime.options import EngineOptions, SamplingOptions
@@ -36,12 +38,15 @@ PROMPT = list(range(1, 33))
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("decode", "explain"), default="decode")
+    parser.add_argument("what", nargs="?", choices=("decode", "explain", "votes"), default="decode")
     parser.add_argument("--model", type=Path, default=assets.DEFAULT_MODEL)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, help="default: what sage takes for the model")
     parser.add_argument("--variant", default="", help="what to call the record of another model")
+    parser.add_argument(
+        "--chains", type=int, nargs="+", default=CHAINS, help="of votes: how many side by side"
+    )
     arguments = parser.parse_args()
     if arguments.what == "explain":
         measure_explaining(
@@ -51,10 +56,20 @@ def main() -> None:
             variant=arguments.variant,
         )
         return
+    if arguments.what == "votes":
+        measure_votes(
+            arguments.model,
+            threads=arguments.threads,
+            tokens=arguments.tokens,
+            rounds=arguments.rounds,
+            chains=arguments.chains,
+            variant=arguments.variant,
+        )
+        return
     options = EngineOptions(model=arguments.model, ctx_size=1024, threads=arguments.threads)
     with open_model(options.model) as model, open_session(model, options, Interrupt()) as session:
         head = fit_head(model, session, options).head
-        threads = thread_count(model, options)
+        threads = thread_counts(model, options)[0]
         ways: dict[str, Callable[[], None]] = {
             "bare loop": lambda: _bare(session, arguments.tokens),
             "sage, no head": lambda: _sage(session, None, arguments.tokens),
@@ -114,18 +129,8 @@ def _sage(session: LlamaSession, head: Head | None, tokens: int) -> None:
     witness = HeadWitness(head, calibrated=lambda: True) if head is not None else None
     with ExitStack() as stack:
         sampler = stack.enter_context(session.sampler(SamplingOptions(), seed=0))
-        chain = Chain(_Endless(session), sampler, max_tokens=tokens, witness=witness)
+        chain = Chain(Endless(session), sampler, max_tokens=tokens, witness=witness)
         write_chains(session, start_chains(session, stack, [(PROMPT, [chain])]))
-
-
-class _Endless:
-    """A vocabulary in which no token ends an answer, so that every way writes as many tokens."""
-
-    def __init__(self, session: LlamaSession) -> None:
-        self.piece = session.vocabulary.piece
-
-    def is_end(self, token_id: int) -> bool:
-        return False
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.session import Block, Branch, Feed, FloatArray, Sampler, Session, TextDecoder, Vocabulary
-from mch_runtime.statistics import TokenStatistics, measured_step, token_statistics
+from mch_runtime.statistics import TokenStatistics, block_statistics, measured_step
 from mch_runtime.stopping import Stop
 from mch_runtime.trace import FinishReason, Step
 from mch_runtime.withdrawal import withdraws
@@ -110,14 +110,30 @@ class Chain:
     def _step_text(self) -> str:
         return self.text[self._step_start :]
 
-    def advance(self, logits: FloatArray, hidden: FloatArray, row: int) -> None:
-        """The last token has been read: logits (n_vocab,), hidden (d,), ``row`` for the sampler."""
-        self._has_read(hidden)
-        if self.finish_reason is None:
-            if self._on_row is not None:
-                self._on_row(logits)
-            token_id = self._sampler.sample(row)
-            self._take(token_id, token_statistics(logits, token_id))
+    def has_read(self, hidden: FloatArray) -> None:
+        """The last token has been read; hidden: (d,) after it."""
+        if self._keep_states:
+            self.states.append(hidden.copy())
+        if self._witness is not None:
+            self._witness.push(hidden, self.statistics[-1] if self.statistics else None)
+        if self.token_ids:
+            self._after_token()
+
+    def draw(self, block: Block, row: int) -> int | None:
+        """The last token has been read, in this row: the next one, to be taken, or None if the chain has ended."""
+        self.has_read(block.hidden[row])
+        if self.finish_reason is not None:
+            return None
+        if self._on_row is not None:
+            self._on_row(block.logits[row])
+        return self._sampler.sample(row)
+
+    def take(self, token_id: int, statistics: TokenStatistics) -> None:
+        """Go on with this token; ``statistics``: under the row that it was drawn from."""
+        self.statistics.append(statistics)
+        self.token_ids.append(token_id)
+        self._starts.append(len(self.text))
+        self._say(self._decoder.feed(self._vocabulary.piece(token_id)))
 
     def replay(
         self, token_ids: Sequence[int], statistics: Sequence[TokenStatistics], states: Iterable[FloatArray]
@@ -130,8 +146,8 @@ class Chain:
         for token_id, chosen, hidden in zip(token_ids, statistics, states, strict=False):
             if self.finish_reason is not None:
                 return
-            self._has_read(hidden)
-            self._take(token_id, chosen)
+            self.has_read(hidden)
+            self.take(token_id, chosen)
 
     def interrupt(self) -> None:
         """Keep what there is; the step under way has no confidence."""
@@ -141,20 +157,6 @@ class Chain:
         """Keep what there is, for this reason; the step under way has no confidence."""
         self._finish(reason)
         self._close_step(read=False, whole=False)
-
-    def _has_read(self, hidden: FloatArray) -> None:
-        if self._keep_states:
-            self.states.append(hidden.copy())
-        if self._witness is not None:
-            self._witness.push(hidden, self.statistics[-1] if self.statistics else None)
-        if self.token_ids:
-            self._after_token()
-
-    def _take(self, token_id: int, statistics: TokenStatistics) -> None:
-        self.statistics.append(statistics)
-        self.token_ids.append(token_id)
-        self._starts.append(len(self.text))
-        self._say(self._decoder.feed(self._vocabulary.piece(token_id)))
 
     def _say(self, text: str) -> None:
         self.text += text
@@ -234,6 +236,18 @@ class Chain:
         self._tell()
 
 
+def advance(block: Block, chains: Iterable[tuple[int, Chain]]) -> None:
+    """The last token of each chain has been read, in its row of the block: all that go on draw the next one."""
+    drawn = [(row, chain, token) for row, chain in chains if (token := chain.draw(block, row)) is not None]
+    if not drawn:
+        return
+    rows, going_on, tokens = zip(*drawn, strict=True)
+    for chain, token, chosen in zip(
+        going_on, tokens, block_statistics(block.logits, rows, tokens), strict=True
+    ):
+        chain.take(token, chosen)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """A prompt to be read onto a branch. read: how many of its tokens the branch has taken already.
@@ -307,9 +321,7 @@ def start_chains(
     read_prompts(session, readings, on_prefill=on_prefill)
 
     def read(block: Block) -> None:
-        for row, feed in enumerate(block.feeds):
-            for chain in prompts[feed][1]:
-                chain.advance(block.logits[row], block.hidden[row], row)
+        advance(block, ((row, chain) for row, feed in enumerate(block.feeds) for chain in prompts[feed][1]))
 
     session.decode([Feed(branch, ids[-1:]) for branch, (ids, _) in zip(branches, prompts, strict=True)], read)
     on_prefill(total, total)
@@ -331,8 +343,7 @@ def write_chains(session: Session, chains: Sequence[tuple[Branch, Chain]]) -> No
         current = live
 
         def read(block: Block) -> None:
-            for row, feed in enumerate(block.feeds):
-                current[feed][1].advance(block.logits[row], block.hidden[row], row)  # noqa: B023
+            advance(block, ((row, current[feed][1]) for row, feed in enumerate(block.feeds)))  # noqa: B023
 
         session.decode([Feed(branch, chain.token_ids[-1:]) for branch, chain in live], read)
         live = [(branch, chain) for branch, chain in live if chain.finish_reason is None]

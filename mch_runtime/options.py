@@ -11,7 +11,7 @@ from mch_runtime.effort import Effort
 from mch_runtime.errors import UsageError
 from mch_runtime.trace import Sampling
 
-KvType = Literal["f16", "f32"]
+KvType = Literal["f16", "bf16", "f32"]
 
 MOST_SEQUENCES = 256  # llama.cpp's own limit
 MOST_APART = 8  # where each has a whole context of its own
@@ -36,7 +36,7 @@ class EngineOptions:
     ctx_size: tokens of context, None for the model's own (at most 4096). room: tokens that the cache holds beyond
     that, for sequences side by side. deterministic: a sequence's numbers do not depend on those beside it.
     control_vectors: added to the states of the layers, which makes confidence null.
-    flash_attention and kv_type: parity tests use False and "f32".
+    kv_type: of the cache, None for what the processor is quick with. Parity tests use "f32" and no flash_attention.
     """
 
     model: Path
@@ -51,7 +51,7 @@ class EngineOptions:
     threads: int | None = None
     gpu_layers: int = 0
     flash_attention: bool = True
-    kv_type: KvType = "f16"
+    kv_type: KvType | None = None
 
     def __post_init__(self) -> None:
         if self.head is not None and not self.use_head:

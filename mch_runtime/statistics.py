@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mch_runtime.session import FloatArray
 from mch_runtime.trace import Step
 
 LOGPROB_FLOOR = -8.0
+PIECE = 1 << 15  # logits that are worked on at once: more would leave the processor's cache in between
+STRIPES = 64  # that a long row is folded into where its largest numbers are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +38,74 @@ def token_statistics(row: FloatArray, token_id: int) -> TokenStatistics:
     others = max(_largest(row[:token_id]), _largest(row[token_id + 1 :]))
     chosen = float(row[token_id])
     top = max(others, chosen)
-    shifted = row - np.float32(top)
-    weights = np.exp(shifted)
-    total = float(weights.sum(dtype=np.float64))
-    log_total = math.log(total)
+    total = product = 0.0
+    for first in range(0, len(row), PIECE):
+        shifted = row[first : first + PIECE] - np.float32(top)
+        weights = np.exp(shifted)
+        total += float(weights.sum())
+        product += _product(weights, shifted)
     # Entropy of softmax(x): log(sum exp x) - sum(p x), with x shifted by its maximum.
-    # Logits of -inf weigh nothing; 0 * -inf would be nan.
-    mean = float(np.dot(weights, np.maximum(shifted, np.float32(-1e4)))) / total
+    log_total = math.log(total)
     return TokenStatistics(
         logprob=chosen - top - log_total,
-        entropy=max(0.0, log_total - mean),
+        entropy=max(0.0, log_total - product / total),
         margin=chosen - others,
     )
+
+
+def _product(weights: FloatArray, shifted: FloatArray) -> float:
+    """Their dot product. BLAS would wake threads for it, which on a busy machine takes longer than the product."""
+    product = float(np.einsum("i,i->", weights, shifted))
+    if math.isfinite(product):
+        return product
+    # Logits of -inf weigh nothing; 0 * -inf is nan.
+    return float(np.einsum("i,i->", weights, np.maximum(shifted, np.float32(-1e4))))
+
+
+def block_statistics(
+    logits: FloatArray, rows: Sequence[int], token_ids: Sequence[int]
+) -> list[TokenStatistics]:
+    """Of one token each under some ``rows`` of a block (n, n_vocab): :func:`token_statistics`, many at a time."""
+    if len(rows) == 1 or logits.shape[1] > PIECE // 2:
+        return [token_statistics(logits[row], token) for row, token in zip(rows, token_ids, strict=True)]
+    found: list[TokenStatistics] = []
+    size = PIECE // logits.shape[1]
+    for first in range(0, len(rows), size):
+        part, ids = rows[first : first + size], np.asarray(token_ids[first : first + size])
+        found += map(TokenStatistics, *_measured(logits[list(part)], ids))
+    return found
+
+
+def _measured(shifted: FloatArray, ids: NDArray[np.intp]) -> tuple[list[float], list[float], list[float]]:
+    """Log-probability, entropy and margin of a token in every row; each (n,). The rows are used up."""
+    places = np.arange(len(shifted)), ids
+    shifted -= shifted.max(axis=1, keepdims=True)
+    weights = np.exp(shifted)
+    totals = weights.sum(axis=1).astype(np.float64)
+    products = np.einsum("ij,ij->i", weights, shifted)
+    if not np.isfinite(products).all():
+        products = np.einsum("ij,ij->i", weights, np.maximum(shifted, np.float32(-1e4)))
+    log_totals = np.log(totals)
+    chosen = shifted[places].astype(np.float64)
+    shifted[places] = -np.inf
+    return (
+        (chosen - log_totals).tolist(),
+        np.maximum(0.0, log_totals - products / totals).tolist(),
+        (chosen - shifted.max(axis=1)).tolist(),
+    )
+
+
+def largest(row: FloatArray, count: int) -> NDArray[np.intp]:
+    """Places, ascending, of the ``count`` largest numbers of a long row, and of a few more at times.
+
+    The row is folded into stripes. Of so many stripes as there are numbers wanted the least maximum is exceeded, or
+    reached, by every number that is looked for; comparing with it is cheap, and no sorting is needed.
+    """
+    width = len(row) // STRIPES
+    if count >= width:
+        return np.argpartition(row, -count)[-count:] if count < len(row) else np.arange(len(row))
+    tops = row[: STRIPES * width].reshape(STRIPES, width).max(axis=0)
+    return np.flatnonzero(row >= np.partition(tops, -count)[-count])
 
 
 def measured_step(

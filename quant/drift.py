@@ -75,7 +75,7 @@ class ChainReader:
         )
         states = np.stack(self._states)
         chain.replay(self._token_ids, self._statistics, states)
-        chain.advance(np.empty(0, dtype=np.float32), states[-1], 0)  # the last token has been read too
+        chain.has_read(states[-1])
         channels = [step.confidence for step in steps if step.confidence]
         return Judged(
             tuple(channel.get(_SOUND, min(channel.values())) for channel in channels),

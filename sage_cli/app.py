@@ -46,6 +46,8 @@ def open_engine(
 
 def main(argv: Sequence[str] | None = None, *, engine: OpenEngine = open_engine) -> int:
     """Run one command line; the process should exit with what it returns."""
+    # numpy's threads would keep the cores busy while they wait for the head's next product, and llama.cpp's wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     occupy_closed_streams()
     signals = Signals()
     signals.install()

@@ -29,7 +29,7 @@ from mch_runtime.errors import (
     ResourceError,
 )
 from mch_runtime.file_types import FILE_TYPES
-from mch_runtime.options import SamplingOptions
+from mch_runtime.options import KvType, SamplingOptions
 from mch_runtime.session import Interrupt
 
 WRITTEN_FOR = "0.3.36"
@@ -217,8 +217,15 @@ class ModelHandle:
         raise NativeError(f"llama.cpp could not spell token {token_id}")
 
 
+_KV_TYPES: Mapping[KvType, int] = {"f16": C.GGML_TYPE_F16, "f32": C.GGML_TYPE_F32, "bf16": 30}  # as in ggml.h
+MANY_ROWS = 16  # a batch of so many is worth more threads on any model
+
+
 class ContextHandle:
-    """``llama_context *`` with its reusable batch. Used from one thread."""
+    """``llama_context *`` with its reusable batch. Used from one thread.
+
+    threads: how many compute a few rows, and how many a batch of MANY_ROWS or more.
+    """
 
     def __init__(
         self,
@@ -227,9 +234,9 @@ class ContextHandle:
         n_ctx: int,
         n_batch: int,
         n_seq_max: int,
-        threads: int,
+        threads: tuple[int, int],
         flash_attention: bool,
-        kv_f32: bool,
+        kv_type: KvType,
         interrupt: Interrupt,
         unified: bool = True,
         tap: Tap | None = None,
@@ -239,13 +246,13 @@ class ContextHandle:
         params.n_batch = n_batch
         params.n_ubatch = min(n_batch, 512)
         params.n_seq_max = n_seq_max
-        params.n_threads = params.n_threads_batch = threads
+        params.n_threads = params.n_threads_batch = threads[0]
         params.kv_unified = unified
         params.pooling_type = C.LLAMA_POOLING_TYPE_NONE
         params.flash_attn_type = (
             C.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash_attention else C.LLAMA_FLASH_ATTN_TYPE_DISABLED
         )
-        params.type_k = params.type_v = C.GGML_TYPE_F32 if kv_f32 else C.GGML_TYPE_F16
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
         params.no_perf = True
         if tap is not None:
             params.cb_eval = tap.callback
@@ -257,6 +264,8 @@ class ContextHandle:
                 hint="try a smaller --ctx-size",
             )
         self.pointer = pointer
+        self._threads = threads
+        self._threads_now = threads[0]
         self._tap = tap
         self._memory = C.llama_get_memory(pointer)
         self._n_vocab = model.n_vocab
@@ -295,6 +304,7 @@ class ContextHandle:
         if outputs != self.outputs_all:
             C.llama_set_embeddings(self.pointer, outputs)
             self.outputs_all = outputs
+        self._use_threads(self._threads[self._batch.native.n_tokens >= MANY_ROWS])
         code = C.llama_decode(self.pointer, self._batch.native)
         if self._tap is not None:
             self._tap.raise_failure()
@@ -305,6 +315,11 @@ class ContextHandle:
         if code == 2:  # llama.h: aborted
             raise Interrupted
         raise NativeError(f"llama.cpp could not decode (code {code}): {take_errors() or 'no reason given'}")
+
+    def _use_threads(self, threads: int) -> None:
+        if threads != self._threads_now:
+            C.llama_set_n_threads(self.pointer, threads, threads)
+            self._threads_now = threads
 
     def logits(self, count: int) -> NDArray[np.float32]:
         """(count, n_vocab) view of the last batch's logits."""
@@ -524,8 +539,23 @@ class SamplerHandle:
         """Draw from the logits of a row of the last batch, and remember the draw."""
         return int(C.llama_sampler_sample(self.pointer, context.pointer, row))
 
+    def draw(self, token_ids: NDArray[np.intp], logits: NDArray[np.float32]) -> int:
+        """Draw from these tokens alone, which are at least the ``top_k`` likeliest, and remember the draw."""
+        tokens = np.zeros(len(token_ids), dtype=_TOKEN_DATA)
+        tokens["id"], tokens["logit"] = token_ids, logits
+        shown = C.llama_token_data_array(_pointer(tokens, C.llama_token_data), len(tokens), -1, False)  # noqa: FBT003
+        C.llama_sampler_apply(self.pointer, ctypes.byref(shown))
+        if not 0 <= shown.selected < shown.size:
+            raise NativeError("llama.cpp drew no token")
+        drawn = int(shown.data[shown.selected].id)
+        C.llama_sampler_accept(self.pointer, drawn)
+        return drawn
+
     def close(self) -> None:
         C.llama_sampler_free(self.pointer)
+
+
+_TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 @dataclass(frozen=True, kw_only=True)

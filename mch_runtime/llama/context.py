@@ -11,8 +11,10 @@ import numpy as np
 
 from mch_runtime.errors import Interrupted, ResourceError, UsageError
 from mch_runtime.llama import abi, memory
+from mch_runtime.llama.machine import cores, halves_are_slow
 from mch_runtime.llama.model import LlamaModel, LlamaVocabulary
-from mch_runtime.options import EngineOptions, SamplingOptions
+from mch_runtime.llama.sampling import LlamaSampler
+from mch_runtime.options import EngineOptions, KvType, SamplingOptions
 from mch_runtime.session import Block, Branch, Feed, Interrupt, Reader
 from mch_runtime.steering import Steering
 
@@ -33,19 +35,6 @@ class LlamaBranch:
         self.length = 0
         self.parent = parent
         self.shared = shared
-
-
-class LlamaSampler:
-    """A sampler chain that draws from the block being read."""
-
-    def __init__(self, handle: abi.SamplerHandle, session: LlamaSession) -> None:
-        self._handle = handle
-        self._session = session
-
-    def sample(self, row: int) -> int:
-        if not 0 <= row < self._session.rows_in_block:
-            raise ValueError(f"row {row} is not in the block being read")
-        return self._handle.sample(self._session.handle, row)
 
 
 class LlamaSession:
@@ -71,7 +60,7 @@ class LlamaSession:
         self._cells = min(n_ctx + room, handle.n_ctx)
         self._apart = deterministic
         self.n_embd = model.handle.n_embd
-        self.rows_in_block = 0
+        self.block_logits = self._no_logits = np.empty((0, self.vocabulary.size), dtype=np.float32)
         self._free = list(range(max_sequences))[::-1]
         self._live: set[LlamaBranch] = set()
         self._output_rows = max(1, min(N_BATCH, LOGITS_BYTES // (4 * self.vocabulary.size)))
@@ -167,14 +156,14 @@ class LlamaSession:
                 part = spoken[first : first + self._output_rows]
                 count = self._batch(feeds, branches, part, outputs=True)
                 places = np.asarray(part, dtype=np.intp)
-                self.rows_in_block = count
-                read(Block(places[:, 0], places[:, 1], self.handle.logits(count), self.handle.hidden(count)))
+                self.block_logits = self.handle.logits(count)
+                read(Block(places[:, 0], places[:, 1], self.block_logits, self.handle.hidden(count)))
         except (Interrupted, ResourceError):
             for branch in branches:
                 branch.length = self.handle.last_position(branch.sequence_id) + 1
             raise
         finally:
-            self.rows_in_block = 0
+            self.block_logits = self._no_logits
 
     def _silent_batches(self, silent: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """As full as they can be; where numbers must not depend on it, every feed by itself."""
@@ -227,7 +216,7 @@ class LlamaSession:
     def sampler(self, sampling: SamplingOptions, *, seed: int) -> Iterator[LlamaSampler]:
         handle = abi.SamplerHandle(sampling, seed=seed)
         try:
-            yield LlamaSampler(handle, self)
+            yield LlamaSampler(handle, self, sampling)
         finally:
             handle.close()
 
@@ -257,7 +246,8 @@ def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt
     """
     n_ctx = context_size(model, options)
     cells = n_ctx * options.max_sequences if options.deterministic else n_ctx + options.room
-    element = 4 if options.kv_type == "f32" else 2
+    kv_type = options.kv_type or cache_type(model, options)
+    element = 4 if kv_type == "f32" else 2
     needed = memory.kv_bytes(model.gguf, n_ctx=cells, element_bytes=element) + LOGITS_BYTES
     memory.require(needed, what=f"a context of {cells} tokens")
     handle = abi.ContextHandle(
@@ -266,9 +256,9 @@ def open_session(model: LlamaModel, options: EngineOptions, interrupt: Interrupt
         n_batch=N_BATCH,
         n_seq_max=options.max_sequences,
         unified=not options.deterministic,
-        threads=thread_count(model, options),
+        threads=thread_counts(model, options),
         flash_attention=options.flash_attention,
-        kv_f32=options.kv_type == "f32",
+        kv_type=kv_type,
         interrupt=interrupt,
     )
     try:
@@ -290,13 +280,20 @@ def context_size(model: LlamaModel, options: EngineOptions) -> int:
     return options.ctx_size if options.ctx_size is not None else min(trained, DEFAULT_CTX)
 
 
-def thread_count(model: LlamaModel, options: EngineOptions) -> int:
-    """What was asked for, else a thread per core.
+def thread_counts(model: LlamaModel, options: EngineOptions) -> tuple[int, int]:
+    """For a few rows and for a large batch: what was asked for, else a thread per core.
 
-    A model this small gets one: its threads would wait for each other longer than they compute.
+    A few rows of a model this small get one: its threads would wait for each other longer than they compute.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = options.threads
-    if asked is not None and asked > 4 * cores:
-        raise UsageError(f"--threads {asked} is far more than this machine's {cores} cores")
-    return asked or (1 if os.fstat(model.fd).st_size < SMALL_MODEL else cores)
+    asked, most = options.threads, cores()
+    if asked is not None and asked > 4 * most:
+        raise UsageError(f"--threads {asked} is far more than this machine's {most} cores")
+    if asked is not None:
+        return asked, asked
+    return (1 if os.fstat(model.fd).st_size < SMALL_MODEL else most), most
+
+
+def cache_type(model: LlamaModel, options: EngineOptions) -> KvType:
+    """Half precision, or brain floats, in which checkpoints are trained, where the processor is slow with halves."""
+    slow = options.flash_attention and halves_are_slow(memory.head_size(model.gguf))
+    return "bf16" if slow else "f16"

@@ -12,18 +12,23 @@ OVERHEAD = 64 << 20
 
 def kv_bytes(gguf: GgufFile, *, n_ctx: int, element_bytes: int) -> int:
     """Bytes of the key-value cache of ``n_ctx`` tokens."""
-    architecture = gguf.metadata["general.architecture"]
+    kv_heads = _number(gguf, "attention.head_count_kv", _number(gguf, "attention.head_count"))
+    size = head_size(gguf)
+    value_size = _number(gguf, "attention.value_length", size)
+    return n_ctx * _number(gguf, "block_count") * kv_heads * (size + value_size) * element_bytes
 
-    def number(name: str, default: int = 0) -> int:
-        value = gguf.metadata.get(f"{architecture}.{name}", default)
-        per_layer = value if isinstance(value, tuple) else (value,)
-        return max(int(item) for item in per_layer)
 
-    heads = number("attention.head_count")
-    kv_heads = number("attention.head_count_kv", heads)
-    head_size = number("attention.key_length", number("embedding_length") // max(heads, 1))
-    value_size = number("attention.value_length", head_size)
-    return n_ctx * number("block_count") * kv_heads * (head_size + value_size) * element_bytes
+def head_size(gguf: GgufFile) -> int:
+    """Numbers in the key of one attention head."""
+    heads = _number(gguf, "attention.head_count")
+    return _number(gguf, "attention.key_length", _number(gguf, "embedding_length") // max(heads, 1))
+
+
+def _number(gguf: GgufFile, name: str, default: int = 0) -> int:
+    """A hyper-parameter, the largest where layers differ."""
+    value = gguf.metadata.get(f"{gguf.metadata['general.architecture']}.{name}", default)
+    per_layer = value if isinstance(value, tuple) else (value,)
+    return max(int(item) for item in per_layer)
 
 
 def require(needed: int, *, what: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mch_runtime.attention import AttentionBlock, AttentionReader
 from mch_runtime.errors import ResourceError
 from mch_runtime.llama import abi, memory
-from mch_runtime.llama.context import LOGITS_BYTES, thread_count
+from mch_runtime.llama.context import LOGITS_BYTES, thread_counts
 from mch_runtime.llama.model import LlamaModel
 from mch_runtime.options import EngineOptions
 from mch_runtime.session import Interrupt
@@ -162,9 +162,9 @@ def _tapped(
         n_ctx=cells,
         n_batch=rows,
         n_seq_max=1,
-        threads=thread_count(model, options),
+        threads=thread_counts(model, options),
         flash_attention=False,
-        kv_f32=True,
+        kv_type="f32",
         interrupt=interrupt,
         tap=tap,
     )

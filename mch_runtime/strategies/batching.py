@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from mch_runtime.chain import Chain
+from mch_runtime.chain import Chain, advance
 from mch_runtime.session import Block, Branch, Feed, Session
 
 SPARE_BRANCHES = 2  # left free, so that a chain can be scored while others are written
@@ -120,8 +120,7 @@ class Batch:
             return
 
         def read(block: Block) -> None:
-            for row, feed in enumerate(block.feeds):
-                writing[feed].chain.advance(block.logits[row], block.hidden[row], row)
+            advance(block, ((row, writing[feed].chain) for row, feed in enumerate(block.feeds)))
 
         feeds = []
         for row in writing:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mch_runtime.statistics import FEATURE_NAMES, FeatureTrack, TokenStatistics, token_statistics
+from mch_runtime.statistics import (
+    FEATURE_NAMES,
+    PIECE,
+    FeatureTrack,
+    TokenStatistics,
+    block_statistics,
+    largest,
+    token_statistics,
+)
 
 rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-50, 50, width=32))
 
@@ -82,3 +90,45 @@ def test_running_features_are_over_the_step_or_the_chain(steps: list[list[TokenS
 def test_only_what_is_asked_for_in_its_order() -> None:
     token = TokenStatistics(logprob=-1.0, entropy=0.5, margin=2.0)
     assert FeatureTrack(("margin", "chain_logprob_sum")).push(token).tolist() == [2.0, -1.0]
+
+
+blocks = arrays(
+    np.float32,
+    st.tuples(st.integers(2, 6), st.integers(2, 40)),
+    elements=st.floats(-50, 50, width=32) | st.just(-np.inf),
+)
+
+
+@given(blocks, st.data())
+def test_a_block_gives_what_its_rows_give(block: np.ndarray, data: st.DataObject) -> None:
+    block[:, 0] = 1.0  # a row of impossible tokens alone has no statistics
+    rows = data.draw(st.lists(st.integers(0, len(block) - 1), min_size=1, max_size=9))
+    tokens = [data.draw(st.integers(0, block.shape[1] - 1)) for _ in rows]
+    before = block.copy()
+    found = block_statistics(block, rows, tokens)
+    assert np.array_equal(block, before)
+    for row, token, got in zip(rows, tokens, found, strict=True):
+        expected = token_statistics(block[row], token)
+        assert (got.logprob, got.entropy, got.margin) == pytest.approx(
+            (expected.logprob, expected.entropy, expected.margin), abs=1e-4
+        )
+
+
+def test_long_rows_are_worked_on_piece_by_piece() -> None:
+    row = np.random.default_rng(0).normal(scale=3, size=2 * PIECE + 5).astype(np.float32)
+    row[7] = -np.inf
+    x = row.astype(np.float64)
+    logp = x - x.max() - math.log(np.exp(x - x.max()).sum())
+    [got, _] = block_statistics(np.stack([row, row]), [0, 1], [PIECE + 1, 0])
+    assert got.logprob == pytest.approx(logp[PIECE + 1], abs=1e-5)
+    kept = logp[np.isfinite(logp)]
+    assert got.entropy == pytest.approx(-(np.exp(kept) * kept).sum(), abs=1e-4)
+
+
+@given(arrays(np.float32, st.integers(2, 500), elements=st.integers(-20, 20).map(float)), st.integers(1, 60))
+def test_the_largest_are_all_there(row: np.ndarray, count: int) -> None:
+    """Small rows are looked through whole, so stripes are tried on the row repeated."""
+    for long in (row, np.tile(row, 40)):
+        places = largest(long, count)
+        assert len(set(places.tolist())) == len(places)
+        assert sorted(long[places])[-count:] == sorted(long)[-count:]
