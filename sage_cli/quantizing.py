@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mch_runtime.errors import UsageError
 from sage_cli import flags, quality
-from sage_cli.render.amounts import size
-from sage_cli.render.safe import one_line
-from sage_cli.shell import Shell, shell_of
-
-if TYPE_CHECKING:
-    from mch_runtime.session import Interrupt
-    from quant.importance import ImportanceMatrix
-    from quant.mix import Mix
-    from quant.texts import Text
-    from quant.types import Override
+from sage_cli.quantized import Wish, importance, make, save_matrix, show_plan, with_types
+from sage_cli.shell import shell_of
 
 EPILOG = """
 Examples:
@@ -36,27 +26,6 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _WHAT = "What is made"
 _HOW = "How it is chosen"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wish:
-    """What is to be made: a type, or a goal to choose types for."""
-
-    source: Path
-    output: Path | None
-    type_name: str | None
-    most_bytes: int | None
-    most_kl: float | None
-    overrides: tuple[Override, ...]
-    threads: int | None
-    allow_requantize: bool
-    dry_run: bool
-    as_json: bool
-    quiet: bool
-
-    @property
-    def has_goal(self) -> bool:
-        return self.most_bytes is not None or self.most_kl is not None
 
 
 def quantize(
@@ -165,7 +134,7 @@ def quantize(
         raise UsageError(f"--threads {threads} is out of range", hint="1 to 512")
     from quant.types import known_type, parse_override
 
-    wish = _Wish(
+    wish = Wish(
         source=source,
         output=output,
         type_name=None if type_name is None else known_type(type_name, importance=bool(imatrix) or dry_run),
@@ -178,17 +147,17 @@ def quantize(
         as_json=as_json,
         quiet=quiet,
     )
-    calibration, matrix = _importance(shell, wish, imatrix, window=window)
+    calibration, matrix = importance(shell, wish, imatrix, window=window)
     if matrix is not None and save_imatrix is not None:
-        _save(shell, matrix, save_imatrix, quiet=quiet)
+        save_matrix(shell, matrix, save_imatrix, quiet=quiet)
     if only_matrix:
         return 0
     if wish.has_goal:
-        wish = _chosen(shell, wish, calibration, matrix, measurements=measurements)
+        wish = with_types(shell, wish, calibration, matrix, measurements=measurements)
     if dry_run:
-        _show_plan(shell, wish, matrix)
+        show_plan(shell, wish, matrix)
         return 0
-    made = _make(shell, wish, matrix)
+    made = make(shell, wish, matrix)
     if report:
         measured = quality.measure(
             shell,
@@ -247,143 +216,3 @@ def _check(
         raise UsageError("--tensor-type goes with a TYPE", hint="the other types are chosen by measurement")
     if max_kl is not None and not 0 < max_kl < math.inf:
         raise UsageError(f"--max-kl {max_kl} is out of range", hint="more than 0, such as 0.01")
-
-
-def _importance(
-    shell: Shell, wish: _Wish, path: Path | None, *, window: int
-) -> tuple[Text | None, ImportanceMatrix | None]:
-    """The calibration text, if one is given, and the matrix."""
-    if path is None:
-        return None, None
-    from mch_runtime.session import Interrupt
-    from quant.importance import compute, is_matrix_file, read
-    from quant.texts import read_text
-    from sage_cli.progress import bar
-
-    if is_matrix_file(path):
-        return None, read(path)
-    text = read_text(path, window=window)
-    interrupt = Interrupt()
-    with (
-        shell.signals.guarding(interrupt),
-        bar(shell, f"reading {path.name}", quiet=wish.quiet, counted=True) as advance,
-    ):
-        matrix = compute(wish.source, text, threads=wish.threads, interrupt=interrupt, progress=advance)
-    return text, matrix
-
-
-def _save(shell: Shell, matrix: ImportanceMatrix, path: Path, *, quiet: bool) -> None:
-    from quant.importance import write
-
-    with shell.users_umask():
-        write(matrix, path)
-    if not quiet:
-        tokens = int(max(matrix.counts.values()))
-        shell.err.write(
-            one_line(f"{path}: importance of {len(matrix.sums)} tensors on {tokens:,} tokens") + "\n"
-        )
-
-
-def _chosen(
-    shell: Shell, wish: _Wish, text: Text | None, matrix: ImportanceMatrix | None, *, measurements: int
-) -> _Wish:
-    """The wish with types chosen for its goal."""
-    from dataclasses import replace
-
-    from mch_runtime.session import Interrupt
-    from quant.mix import Goal, find_mix
-    from sage_cli.progress import bar
-
-    interrupt = Interrupt()
-    with (
-        shell.signals.guarding(interrupt),
-        bar(shell, f"measuring {wish.source.name}", quiet=wish.quiet, counted=True) as advance,
-    ):
-        mix = find_mix(
-            wish.source,
-            Goal(wish.most_bytes, wish.most_kl),
-            text=text,
-            importance=matrix,
-            threads=wish.threads,
-            allow_requantize=wish.allow_requantize,
-            measurements=measurements,
-            folder=wish.output.parent if wish.output is not None else None,
-            interrupt=interrupt,
-            progress=advance,
-        )
-    if not wish.quiet:
-        _tell(shell, mix)
-    return replace(wish, type_name=mix.base_type, overrides=mix.overrides)
-
-
-def _tell(shell: Shell, mix: Mix) -> None:
-    named = f"as {mix.recipe}" if mix.recipe else "types chosen tensor by tensor"
-    shell.err.write(
-        one_line(
-            f"{named}: {size(mix.file_bytes)} at most, KL divergence {mix.kl.value:.3g} nats per token on the "
-            f"calibration text, after {mix.measurements} measurements"
-        )
-        + "\n"
-    )
-
-
-def _show_plan(shell: Shell, wish: _Wish, matrix: ImportanceMatrix | None) -> None:
-    from quant.quantize import plan
-    from sage_cli.paint import paint
-    from sage_cli.render.quality import plan_json, plan_view
-
-    assert wish.type_name is not None
-    planned = plan(
-        wish.source,
-        type_name=wish.type_name,
-        allow_requantize=wish.allow_requantize,
-        importance=matrix,
-        overrides=wish.overrides,
-        imagine_importance=True,
-    )
-    if not wish.quiet:
-        for warning in planned.warnings:
-            shell.note(warning)
-    if wish.as_json:
-        shell.out.write(json.dumps(plan_json(planned)) + "\n")
-        return
-    shell.out.write(paint(plan_view(planned), shell.out_face, width=max(100, shell.out.width)))
-    if not wish.quiet:
-        shell.err.write(
-            f"{size(planned.before_bytes)} to {size(planned.after_bytes)}, "
-            f"{planned.bits_per_weight:.2f} bits per weight; nothing was written\n"
-        )
-
-
-def _make(shell: Shell, wish: _Wish, matrix: ImportanceMatrix | None) -> Path:
-    """Write the file and say so."""
-    from mch_runtime.session import Interrupt
-    from quant.quantize import quantize as make_smaller
-    from sage_cli.screen import passing_line
-
-    assert wish.type_name is not None
-    assert wish.output is not None
-    interrupt: Interrupt = Interrupt()
-    standing = passing_line(shell, f"quantizing {wish.source.name}", hidden=wish.quiet)
-    with shell.users_umask(), shell.signals.guarding(interrupt), standing:
-        made = make_smaller(
-            wish.source,
-            wish.output,
-            type_name=wish.type_name,
-            threads=wish.threads,
-            allow_requantize=wish.allow_requantize,
-            importance=matrix,
-            overrides=wish.overrides,
-            interrupt=interrupt,
-        )
-    if not wish.quiet:
-        for warning in made.warnings:
-            shell.note(warning)
-        shell.err.write(
-            one_line(
-                f"{wish.output}: {made.type_name}, {size(made.before_bytes)} to {size(made.after_bytes)}, "
-                f"{'head carried over' if made.head_carried else 'no head'}"
-            )
-            + "\n"
-        )
-    return wish.output

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from mch_runtime.errors import UsageError
 from mch_runtime.gguf_file import open_checked
-from quant.mix import (
+from quant.frontier import (
     Choice,
-    Goal,
-    find_mix,
     groups_of,
     hull,
     ladder,
@@ -22,6 +20,7 @@ from quant.mix import (
     thinned,
     upgrades,
 )
+from quant.mix import Goal, find_mix
 from quant.quantize import quantize
 from quant.texts import Text
 from tests.gguf_samples import write_model
