@@ -16,8 +16,9 @@ from benchmarks.pico import ROWS, shipped_model
 from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.errors import UsageError
 from mch_runtime.evaluation.metrics import wilson
+from mch_runtime.familiarity import read_questions
 from training.families.writing import NAMES
-from training.head import question_scores
+from training.head import prompts
 
 STRANGE_NAMES = ("Zbigniew", "Xanthippe", "Quetzalcoatl", "Ngozi", "Bjork", "Oyelaran", "Wolfgang", "Siobhan")
 STRANGE_WORDS = (
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if rule is None:
             raise UsageError("the head has no threshold of familiarity", hint="fit it again")
         for name, questions in shifted(arguments.problems, arguments.seed):
-            scores = list(question_scores(session, questions, window=rule.window, rows=ROWS))
+            scores = list(read_questions(session, prompts(session, questions), window=rule.window, rows=ROWS))
             table[name] = wilson(sum(score < rule.threshold for score in scores), len(scores)), len(scores)
     print_table(
         f"Called unfamiliar, % with 95 % intervals (threshold {rule.threshold:.2f}, window {rule.window})",

@@ -14,7 +14,7 @@ from mch_runtime.strategies.confidence import confidence_of, outcome_features
 from mch_runtime.strategies.desk import answer_text
 from mch_runtime.strategies.outcome import Outcome
 from mch_runtime.strategies.selection import Scored
-from mch_runtime.strategies.work import Task, Worked, work
+from mch_runtime.strategies.work import Task, Worked, by_mode, work
 from mch_runtime.trace import Choice, Cost, ModelInfo, Trace
 
 
@@ -63,7 +63,7 @@ def answer_all(bench: Bench, questions: Iterable[Question]) -> Generator[Answere
     """
     queue = _Queue(bench, questions)
     try:
-        for worked in work(bench.session, queue.tasks(), most=bench.most):
+        for worked in work(bench.session, queue.tasks(), most=bench.most, strategy=by_mode):
             queue.put(_answered(bench, worked, queue.place(worked)))
             yield from queue.due()
         yield from queue.due()
@@ -92,7 +92,7 @@ class _Queue:
             self._places.append(place)
             yield task
 
-    def place(self, worked: Worked) -> int:
+    def place(self, worked: Worked[Outcome]) -> int:
         return self._places[worked.place]
 
     def put(self, answered: Answered) -> None:
@@ -110,7 +110,7 @@ class _Queue:
             yield self._ready.pop(place)
 
 
-def _answered(bench: Bench, worked: Worked, place: int) -> Answered:
+def _answered(bench: Bench, worked: Worked[Outcome], place: int) -> Answered:
     if worked.outcome is None:
         return Answered(place=place, trace=None, error=worked.error)
     return Answered(
@@ -121,7 +121,7 @@ def _answered(bench: Bench, worked: Worked, place: int) -> Answered:
     )
 
 
-def _trace(bench: Bench, worked: Worked, outcome: Outcome) -> Trace:
+def _trace(bench: Bench, worked: Worked[Outcome], outcome: Outcome) -> Trace:
     case = worked.task.case
     effort = case.options.effort
     chain = outcome.chosen.chain

@@ -54,6 +54,13 @@ class AnswerSplitter:
         return [(piece, self._part)] if piece else []
 
 
+def behind_reasoning(text: str, dialect: Dialect, *, opened: bool = False) -> str:
+    """What follows the reasoning in a text that is complete. opened: see :class:`AnswerSplitter`."""
+    splitter = AnswerSplitter(dialect, opened=opened)
+    pieces = [*splitter.feed(text), *splitter.flush()]
+    return "".join(piece for piece, part in pieces if part == "answer")
+
+
 def overlap(text: str, marker: str) -> int:
     """The length of the longest end of ``text`` that begins ``marker``."""
     return next((n for n in range(min(len(text), len(marker) - 1), 0, -1) if marker.startswith(text[-n:])), 0)

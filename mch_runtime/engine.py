@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, closing
 from time import perf_counter
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mch_runtime.asking import ask_fast
 from mch_runtime.attention import AttentionSource
@@ -21,6 +21,7 @@ from mch_runtime.loading import choose_dialect, fit_head, model_info, special_te
 from mch_runtime.observer import ExplainObserver, Observer, SilentObserver
 from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions, Message
 from mch_runtime.prompter import Prompter
+from mch_runtime.prompting import Prompt
 from mch_runtime.rig import Rig
 from mch_runtime.session import Interrupt, Session
 from mch_runtime.steering import read_vectors
@@ -31,7 +32,11 @@ from prompts.dialects import Dialect
 if TYPE_CHECKING:
     from mch_runtime.answering import Answered, Question
     from mch_runtime.inverse.subject import Written
+    from mch_runtime.strategies.desk import Desk, Plan
     from mch_runtime.strategies.selection import Scored
+    from mch_runtime.strategies.work import Worked
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -148,6 +153,17 @@ class Engine:
 
         yield from answer_all(bench_of(self._rig), questions)
 
+    def pursue(
+        self, questions: Iterable[Question], strategy: Callable[[Desk], Plan[T]]
+    ) -> Generator[Worked[T], None, None]:
+        """Put questions to a strategy of the caller's own, side by side; each as it is done.
+
+        One that cannot be asked is left out. After an interrupt, Interrupted is raised behind those under way.
+        """
+        from mch_runtime.readying import pursue
+
+        yield from pursue(self._rig, questions, strategy)
+
     def explain(
         self, chain: Trace | Written, options: ExplainOptions, *, observer: ExplainObserver | None = None
     ) -> Explanation:
@@ -183,6 +199,10 @@ class Engine:
     def size(self, question: str, options: AskOptions) -> int:
         """How many tokens the prompt of a question has, whether or not they fit. Nothing is decoded."""
         return len(self._rig.prompter.prompt(question, options).token_ids)
+
+    def prompt(self, question: str, options: AskOptions) -> Prompt:
+        """The prompt of a question. Raises UsageError if it is empty or does not fit the context."""
+        return self._rig.prompter.fitting(question, options)
 
     def message(self, trace: Trace) -> Message:
         """What the model is shown later of an answer of its own."""

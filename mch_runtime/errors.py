@@ -41,6 +41,10 @@ class HeadError(DataError):
     """A head is damaged, or belongs to another model."""
 
 
+class NothingLearnedError(SageError):
+    """The data was good, and what was fitted on it is of no use."""
+
+
 class MissingInputError(SageError):
     """A named file does not exist."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from functools import partial
+from typing import TypeVar
 
 from mch_runtime.answering import Bench, Question, answer_all
 from mch_runtime.answers import AnswerSplitter
@@ -14,9 +16,11 @@ from mch_runtime.options import AskOptions
 from mch_runtime.rig import Rig
 from mch_runtime.stamp import seed_of
 from mch_runtime.strategies.batching import SPARE_BRANCHES
-from mch_runtime.strategies.desk import Case
-from mch_runtime.strategies.work import Task
+from mch_runtime.strategies.desk import Case, Desk, Plan
+from mch_runtime.strategies.work import Task, Worked, work
 from mch_runtime.trace import Trace
+
+T = TypeVar("T")
 
 
 def ask_deliberately(rig: Rig, question: str, options: AskOptions, observer: Observer) -> Trace:
@@ -44,6 +48,20 @@ def bench_of(rig: Rig, observer: Observer | None = None) -> Bench:
         task=partial(ready, rig, observer=observer or SilentObserver()),
         familiar=lambda task: rig.trust.familiar(task.reader),
     )
+
+
+def pursue(
+    rig: Rig, questions: Iterable[Question], strategy: Callable[[Desk], Plan[T]]
+) -> Iterator[Worked[T]]:
+    """Questions put to a strategy of the caller's own, each as it is done; one that cannot be asked is left out."""
+    bench = bench_of(rig)
+
+    def tasks() -> Iterator[Task]:
+        for question in questions:
+            with suppress(UsageError):
+                yield bench.task(question)
+
+    yield from work(bench.session, tasks(), most=bench.most, strategy=strategy)
 
 
 def ready(rig: Rig, question: Question, *, observer: Observer) -> Task:

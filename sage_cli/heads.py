@@ -1,4 +1,4 @@
-"""``sage head``: the head of a GGUF file, shown, attached, detached, verified."""
+"""``sage head``: the head of a GGUF file, shown, attached, detached, verified, fitted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mch_runtime.errors import HeadError, UsageError
-from sage_cli import flags, steering
+from sage_cli import fitting, flags, steering
 from sage_cli.commands import SageCommand, SageGroup
 from sage_cli.naming import model_path
 from sage_cli.render.safe import one_line
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=SageGroup,
     rich_markup_mode=None,
-    help="The head of a GGUF file: show, attach, detach, verify; control vectors.",
+    help="The head of a GGUF file: show, attach, detach, verify, fit; control vectors.",
     subcommand_metavar="COMMAND …",
     options_metavar="",
 )
@@ -150,6 +150,9 @@ def detach(
 
 
 app.command("steer-fit", cls=SageCommand, epilog=steering.EPILOG)(steering.steer_fit)
+
+
+app.command("fit", cls=SageCommand, epilog=fitting.EPILOG)(fitting.fit)
 
 
 def _verify(shell: Shell, model: Path | None, head: Path | None) -> HeadReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
@@ -17,17 +17,15 @@ _EVERY = 0.2  # seconds between two looks of the standing line
 _PLAIN_EVERY = 30.0  # seconds between two plain lines
 
 
-class Standing:
-    """Counts problems and how many of them ``fast``, or the first chain, gets right."""
+class StandingLine:
+    """A line on standard error that tells how far something is, again and again."""
 
-    def __init__(self, shell: Shell, count: int, *, quiet: bool) -> None:
+    def __init__(self, shell: Shell, *, quiet: bool) -> None:
         face = shell.err_face
         self._shell = shell
-        self._count = count
         self._quiet = quiet
         self._stands = face.terminal and face.color and not quiet
-        self._began = self._told = monotonic()
-        self._done = self._sampled = self._right = 0
+        self._told = monotonic()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -35,8 +33,40 @@ class Standing:
         try:
             yield
         finally:
-            if self._stands:
-                self._shell.err.write(CLEAR_LINE)
+            self.clear()
+
+    def clear(self) -> None:
+        """Make room for another line."""
+        if self._stands:
+            self._shell.err.write(CLEAR_LINE)
+
+    def tell(self, text: Callable[[], str], *, at_once: bool = False) -> None:
+        """Show what ``text`` gives, unless that was done a moment ago."""
+        now = monotonic()
+        often = _EVERY if self._stands else _PLAIN_EVERY
+        if self._quiet or (now - self._told < often and not at_once):
+            return
+        self._told = now
+        if self._stands:
+            self._shell.err.write(CLEAR_LINE + paint(Text(text(), "dim"), self._shell.err_face))
+        else:
+            self._shell.err.write(f"{text()}\n")
+
+
+class Standing:
+    """Counts problems and how many of them ``fast``, or the first chain, gets right."""
+
+    def __init__(self, shell: Shell, count: int, *, quiet: bool) -> None:
+        self._line = StandingLine(shell, quiet=quiet)
+        self._count = count
+        self._began = monotonic()
+        self._done = self._sampled = self._right = 0
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Leaves the line empty."""
+        with self._line.shown():
+            yield
 
     def skipped(self, sample: Sample) -> None:
         """It was there already."""
@@ -46,21 +76,14 @@ class Standing:
         """It is there now."""
         self._sampled += 1
         self._add(sample)
-        now = monotonic()
-        if self._quiet or now - self._told < (_EVERY if self._stands else _PLAIN_EVERY):
-            return
-        self._told = now
-        if self._stands:
-            self._shell.err.write(CLEAR_LINE + paint(Text(self._text(now), "dim"), self._shell.err_face))
-        else:
-            self._shell.err.write(f"{self._text(now)}\n")
+        self._line.tell(self._text)
 
     def _add(self, sample: Sample) -> None:
         self._done += 1
         self._right += is_right(sample)
 
-    def _text(self, now: float) -> str:
-        left = (now - self._began) / self._sampled * (self._count - self._done)
+    def _text(self) -> str:
+        left = (monotonic() - self._began) / self._sampled * (self._count - self._done)
         right = 100 * self._right / self._done
         return f"{self._done:,} of {self._count:,}, {right:.0f} % right, {duration(left)} left"
 

@@ -252,7 +252,7 @@ def _head(arguments: argparse.Namespace) -> None:
     make_head(
         _base(arguments.dir, "f32"),
         *sets,
-        islice(questions, 2000),
+        (problem.question for problem in islice(questions, 2000)),
         FitConfig(width=arguments.width, seed=arguments.seed),
         arguments.dir / "sage-pico" / "head.safetensors",
         data="four families, easy and standard; sampled by the model itself, labelled by exact checkers",

@@ -16,41 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mch_runtime.chain import Chain, start_chains, write_chains
+from mch_runtime.fitting.seen import Labelled, Seen, flat, seen_of
 from mch_runtime.head.fit import TraceSet
 from mch_runtime.options import SamplingOptions
 from mch_runtime.prompting import make_prompt
-from mch_runtime.session import FloatArray, Session
-from mch_runtime.statistics import FEATURE_NAMES, FeatureTrack, TokenStatistics
+from mch_runtime.session import Session
 from prompts.dialects import shipped
 from training.families import FAMILIES
 from training.problems import ChainLabels, Problem
 
 MAX_TOKENS = 400  # twice the longest solution: a model that runs in circles must end
-
-
-class Recorder:
-    """A chain's witness that writes down what a head would see.
-
-    hidden: (d,) float16 of every token; features: (n_s,), all of FEATURE_NAMES.
-    """
-
-    def __init__(self) -> None:
-        self.hidden: list[np.ndarray] = []
-        self.features: list[FloatArray] = []
-        self.step_ends: list[int] = []
-        self._track = FeatureTrack(FEATURE_NAMES)
-
-    def push(self, hidden: FloatArray, statistics: TokenStatistics | None) -> None:
-        self.hidden.append(hidden.astype(np.float16))
-        self.features.append(self._track.push(statistics))
-
-    def judge(self) -> None:
-        self.step_ends.append(len(self.hidden) - 1)
-        self._track.end_step()
-
-    def features_for(self, names: Sequence[str]) -> np.ndarray:
-        """The named features, (n_tokens, len(names))."""
-        return np.stack(self.features)[:, [FEATURE_NAMES.index(name) for name in names]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +35,7 @@ class Sampled:
     problem: Problem
     problem_index: int
     chain: Chain
-    recorder: Recorder
+    recorder: Seen
     labels: ChainLabels
 
 
@@ -87,23 +62,19 @@ def _batch(
     dialect = shipped()["sage-pico"]
     with ExitStack() as stack:
         prompts: list[tuple[list[int], list[Chain]]] = []
-        recorders: dict[int, Recorder] = {}
         for offset, problem in enumerate(batch):
             message = [{"role": "user", "content": problem.question}]
             group = []
             for k in range(chains):
-                recorder = Recorder()
                 chain_seed = seed + 1 + (first + offset) * chains + k
                 sampler = stack.enter_context(session.sampler(sampling, seed=chain_seed))
-                chain = Chain(session.vocabulary, sampler, max_tokens=MAX_TOKENS, witness=recorder)
-                recorders[id(chain)] = recorder
-                group.append(chain)
+                group.append(Chain(session.vocabulary, sampler, max_tokens=MAX_TOKENS, keep_states=True))
             prompts.append((make_prompt(session.vocabulary, dialect, message).token_ids, group))
         write_chains(session, start_chains(session, stack, prompts))
     for offset, (problem, (_, group)) in enumerate(zip(batch, prompts, strict=True)):
         for chain in group:
             labels = FAMILIES[problem.family].judge(problem, [step.text for step in chain.steps])
-            yield Sampled(problem, first + offset, chain, recorders[id(chain)], labels)
+            yield Sampled(problem, first + offset, chain, seen_of(chain), labels)
 
 
 @dataclass(frozen=True)
@@ -122,8 +93,7 @@ def record(sampled: Iterable[Sampled], path: Path) -> TraceSet:
     The .npz comes last and at once, so that a stage that finds it need not make it again.
     """
     features: list[np.ndarray] = []
-    lengths, problems = [0], list[int]()
-    steps: list[tuple[int, int, bool, bool, bool, bool]] = []
+    chains: list[Labelled] = []
     rows: list[tuple[str, str, str, int]] = []
     partial = path.with_suffix(".partial")
     with path.with_suffix(".hidden").open("wb") as hidden:
@@ -132,29 +102,27 @@ def record(sampled: Iterable[Sampled], path: Path) -> TraceSet:
                 rows.append((one.problem.family, one.problem.level, one.problem.kind, len(one.problem.steps)))
             if not one.labels.steps:
                 continue
-            np.stack(one.recorder.hidden).tofile(hidden)
-            features.append(np.stack(one.recorder.features))
-            for end, label in zip(one.recorder.step_ends, one.labels.steps, strict=True):
-                truth = (label.valid, label.sound, one.labels.answer, label.is_answer)
-                steps.append((len(problems), end, *truth))
-            lengths.append(len(one.recorder.hidden))
-            problems.append(one.problem_index)
-    table = np.array(steps, dtype=np.int64)
-    arrays = {
-        "features": np.concatenate(features),
-        "starts": np.cumsum(lengths),
-        "problems": np.array(problems),
-        "step_chains": table[:, 0],
-        "step_ends": table[:, 1],
-        "labels": table[:, 2:5].astype(np.float32),
-        "is_answer": table[:, 5].astype(bool),
-    }
+            one.recorder.hidden.tofile(hidden)
+            features.append(one.recorder.features)
+            chains.append(_labelled(one))
+    arrays = {**flat(chains), "features": np.concatenate(features)}
     columns = zip(_COLUMNS, zip(*rows, strict=True), strict=True)
     arrays |= {f"problem_{name}": np.array(column) for name, column in columns}
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     partial.replace(path)
     return load(path)
+
+
+def _labelled(one: Sampled) -> Labelled:
+    steps = one.labels.steps
+    return Labelled(
+        problem=one.problem_index,
+        tokens=len(one.recorder.hidden),
+        step_ends=one.recorder.step_ends,
+        labels=[(label.valid, label.sound, one.labels.answer) for label in steps],
+        is_answer=[label.is_answer for label in steps],
+    )
 
 
 _COLUMNS = tuple(ProblemTable.__dataclass_fields__)

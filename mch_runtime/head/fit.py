@@ -31,7 +31,8 @@ class TraceSet:
     starts: (n_chains + 1,) where each chain's tokens begin; problems: (n_chains,) which problem a
     chain answers, chains of one problem next to each other;
     step_chains: (n_steps,); step_ends: (n_steps,) index within the chain;
-    labels: (n_steps, 3) of 0 and 1, in the order of CHANNELS; is_answer: (n_steps,) answer lines.
+    labels: (n_steps, 3) of 0 and 1, nan where unknown, in the order of CHANNELS; is_answer: (n_steps,) answer lines.
+    ``answer`` is always known.
     """
 
     hidden: NDArray[np.float16]
@@ -105,7 +106,10 @@ def fit(
             break
     network.load_state_dict(best)
     logits = step_logits(network, held_out, config.chains_per_batch)
-    pairs = [platt(logits[:, k], held_out.labels[:, k]) for k in range(len(CHANNELS))]
+    pairs = []
+    for k in range(len(CHANNELS)):
+        known = np.isfinite(held_out.labels[:, k])
+        pairs.append(platt(logits[known, k], held_out.labels[known, k]))
     scale, bias = zip(*pairs, strict=True)
     return FittedHead(
         tensors=network.named_tensors(), platt_scale=scale, platt_bias=bias, losses=tuple(losses)
@@ -296,7 +300,8 @@ def _loss(network: Any, traces: TraceSet, chains: NDArray[np.int64], pairwise: f
     functional = torch.nn.functional
     steps, logits = _forward(network, traces, chains)
     labels = torch.from_numpy(traces.labels[steps])
-    loss = functional.binary_cross_entropy_with_logits(logits, labels)
+    known = torch.isfinite(labels)
+    loss = functional.binary_cross_entropy_with_logits(logits[known], labels[known])
     last = torch.from_numpy(traces.last_steps[steps])
     answers, right = logits[last][:, CHANNELS.index("answer")], labels[last][:, CHANNELS.index("answer")]
     problems = torch.from_numpy(traces.problems[traces.step_chains[steps]])[last]

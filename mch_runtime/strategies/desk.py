@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TypeVar
 
-from mch_runtime.answers import AnswerSplitter, normalise
+from mch_runtime.answers import behind_reasoning, normalise
 from mch_runtime.chain import Chain
 from mch_runtime.head.spec import Head
 from mch_runtime.head.witness import HeadWitness
@@ -260,9 +260,7 @@ def answer_of(text: str, case: Case) -> str | None:
 
 def answer_text(text: str, case: Case) -> str:
     """What follows the reasoning."""
-    splitter = AnswerSplitter(case.dialect, opened=case.prompt.opens_reasoning)
-    pieces = [*splitter.feed(text), *splitter.flush()]
-    return "".join(piece for piece, part in pieces if part == "answer")
+    return behind_reasoning(text, case.dialect, opened=case.prompt.opens_reasoning)
 
 
 def row_seed(seed: int, place: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Generic, TypeVar
 
 from mch_runtime.chain import Reading, read_prompts
 from mch_runtime.errors import Interrupted, ResourceError, SageError
@@ -19,6 +20,8 @@ from mch_runtime.strategies.single import single
 from mch_runtime.strategies.think import think
 from mch_runtime.strategies.vote import vote
 from mch_runtime.trace import Mode, Seconds
+
+T = TypeVar("T")
 
 STRATEGIES: Mapping[Mode, Callable[[Desk], Plan[Outcome]]] = {
     "fast": single,
@@ -38,21 +41,28 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worked:
-    """A task done, or why it could not be. seconds: load is 0; decode: from the first token to the last, whatever
+class Worked(Generic[T]):
+    """A task done, or why it could not be. outcome: what its strategy came to. seconds: load is 0; decode: from the first token to the last, whatever
     else was written meanwhile.
     """
 
     place: int
     task: Task
-    outcome: Outcome | None = None
+    outcome: T | None = None
     error: SageError | None = None
     seconds: Seconds
     generated_tokens: int = 0
     scored_tokens: int = 0
 
 
-def work(session: Session, tasks: Iterable[Task], *, most: int) -> Iterator[Worked]:
+def by_mode(desk: Desk) -> Plan[Outcome]:
+    """The strategy of the mode that the question is to be answered in."""
+    return STRATEGIES[desk.effort.mode](desk)
+
+
+def work(
+    session: Session, tasks: Iterable[Task], *, most: int, strategy: Callable[[Desk], Plan[T]]
+) -> Iterator[Worked[T]]:
     """Each task as it is done. most: chains at a time.
 
     A task that fails does not stop the others; one that has no room beside them is begun anew behind them. An
@@ -60,13 +70,13 @@ def work(session: Session, tasks: Iterable[Task], *, most: int) -> Iterator[Work
     """
     batch = Batch(session, most=most)
     waiting = _Waiting(tasks)
-    under_way: list[_Job] = []
+    under_way: list[_Job[T]] = []
     try:
         while waiting or under_way:
             while (task := waiting.next_beside(len(under_way))) is not None and _has_place(
                 session, batch, task, beside=len(under_way)
             ):
-                job = _Job(session, batch, *waiting.take())
+                job = _Job(session, batch, *waiting.take(), strategy)
                 under_way.append(job)
                 job.begin()
             _step(batch, under_way, waiting)
@@ -113,7 +123,7 @@ class _Waiting:
         self._back.append((place, task))
 
 
-def _step(batch: Batch, under_way: list[_Job], waiting: _Waiting) -> None:
+def _step(batch: Batch, under_way: list[_Job[T]], waiting: _Waiting) -> None:
     """A token for each chain, and a look at it for each strategy. Where there is no room, the last job gives way."""
     jobs = [job for job in under_way if not job.done]
     if not jobs:
@@ -147,17 +157,20 @@ def _has_place(session: Session, batch: Batch, task: Task, *, beside: int) -> bo
     )
 
 
-class _Job:
+class _Job(Generic[T]):
     """A task under way."""
 
-    def __init__(self, session: Session, batch: Batch, place: int, task: Task) -> None:
-        self.outcome: Outcome | None = None
+    def __init__(
+        self, session: Session, batch: Batch, place: int, task: Task, strategy: Callable[[Desk], Plan[T]]
+    ) -> None:
+        self.outcome: T | None = None
         self.error: SageError | None = None
         self.place, self.task = place, task
         self._session, self._batch = session, batch
         self._resources = ExitStack()
         self._desk: Desk | None = None
-        self._plan: Plan[Outcome] | None = None
+        self._strategy = strategy
+        self._plan: Plan[T] | None = None
         self._began = self._read = perf_counter()
 
     @property
@@ -179,7 +192,7 @@ class _Job:
                 self._session, self._batch, Trunk(branch=branch, token_ids=case.prompt.token_ids), case
             )
             self._resources.callback(self._desk.close)
-            self._plan = STRATEGIES[case.options.effort.mode](self._desk)
+            self._plan = self._strategy(self._desk)
         except Interrupted:
             raise
         except SageError as error:
@@ -212,7 +225,7 @@ class _Job:
         except SageError as error:
             self.error = error
 
-    def close(self) -> Worked:
+    def close(self) -> Worked[T]:
         """Free everything; what came of it."""
         ended = perf_counter()
         desk = self._desk

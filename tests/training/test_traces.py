@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mch_runtime.errors import UsageError
+from mch_runtime.familiarity import read_questions
+from mch_runtime.fitting.making import familiarity_of
 from mch_runtime.head.spec import Familiarity
 from mch_runtime.options import SamplingOptions
 from mch_runtime.statistics import FEATURE_NAMES
 from tests.fake_session import FakeSession
 from training.curriculum import Mixture, problems
-from training.head import familiarity_of, question_scores
+from training.head import prompts
 from training.problems import Problem
 from training.traces import Sampled, load, load_problems, record, sample
 
@@ -66,10 +69,11 @@ def test_features_are_found_by_name() -> None:
 
 def test_one_question_in_a_hundred_is_under_the_threshold() -> None:
     chosen, session = some(200), FakeSession({}, n_ctx=16_384, max_sequences=64)
-    rule = familiarity_of(session, chosen)
+    asked = [problem.question for problem in chosen]
+    rule = familiarity_of(session, prompts(session, asked))
     assert isinstance(rule, Familiarity)
-    scores = list(question_scores(session, (p.question for p in chosen), window=rule.window))
+    scores = list(read_questions(session, prompts(session, asked), window=rule.window, rows=32))
     assert not any(map(math.isnan, scores))
     assert sum(score < rule.threshold for score in scores) == 2
-    with pytest.raises(ValueError, match="too few"):
-        familiarity_of(session, chosen[:50])
+    with pytest.raises(UsageError, match="too few"):
+        familiarity_of(session, prompts(session, asked[:50]))
