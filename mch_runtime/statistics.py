@@ -208,6 +208,7 @@ class FeatureTrack:
     """The named features of one trace, token by token."""
 
     def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
         self._features = [FEATURES[name] for name in names]
         self._step, self._chain = Tally(), Tally()
 
@@ -220,6 +221,54 @@ class FeatureTrack:
         moment = Moment(statistics, self._step, self._chain)
         return np.array([feature(moment) for feature in self._features], dtype=np.float32)
 
+    def step(self, tokens: Sequence[TokenStatistics]) -> FloatArray:
+        """The features (n, n_s) of a whole step's tokens, of which there is at least one; it ends with the last."""
+        features, self._chain = _step_features(tokens, self._chain)
+        return np.stack([features[name] for name in self._names], axis=1).astype(np.float32)
+
     def end_step(self) -> None:
         """The token pushed last was its step's last."""
         self._step = Tally()
+
+
+def _step_features(
+    tokens: Sequence[TokenStatistics], before: Tally
+) -> tuple[dict[str, NDArray[np.float64]], Tally]:
+    """FEATURES of a step's tokens by name, each (n,), and the chain's tally behind them. before: in front of them."""
+    said = np.array([(token.logprob, token.entropy, token.margin) for token in tokens], dtype=np.float64).T
+    logprob, entropy, margin = np.maximum(said[0], LOGPROB_FLOOR), said[1], said[2]
+    count = np.arange(1, len(tokens) + 1)
+    total, least = np.cumsum(logprob), np.minimum(0.0, np.minimum.accumulate(logprob))
+    chain_total, chain_least = before.logprob_sum + total, np.minimum(before.logprob_min, least)
+    entropy_max = np.maximum(before.entropy_max, np.maximum.accumulate(entropy))
+    excess = before.excess + np.cumsum(logprob + entropy)
+    departures = before.departures + np.cumsum(margin < 0)
+    after = Tally(
+        count=before.count + len(tokens),
+        logprob_sum=float(chain_total[-1]),
+        logprob_min=float(chain_least[-1]),
+        entropy_max=float(entropy_max[-1]),
+        excess=float(excess[-1]),
+        departures=int(departures[-1]),
+    )
+    return {
+        "logprob": logprob,
+        "log_surprisal": _log_surprisals(logprob),
+        "entropy": entropy,
+        "margin": np.clip(margin, -30.0, 30.0),
+        "step_logprob_mean": total / count,
+        "step_logprob_min": least,
+        "step_log_surprisal_max": _log_surprisals(least),
+        "step_tokens_by_32": np.minimum(count, 320) / 32,
+        "chain_logprob_sum": np.maximum(chain_total, -30.0),
+        "chain_logprob_mean": chain_total / (before.count + count),
+        "chain_logprob_min": chain_least,
+        "chain_log_surprisal_max": _log_surprisals(chain_least),
+        "chain_entropy_max": entropy_max,
+        "chain_excess": np.clip(excess, -20.0, 20.0),
+        "chain_departures": np.minimum(departures, 20).astype(np.float64),
+    }, after
+
+
+def _log_surprisals(logprobs: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log(1e-3 - logprobs) / 2

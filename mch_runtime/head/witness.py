@@ -25,23 +25,36 @@ class HeadWitness:
         self._run = HeadRun(head)
         self._track = FeatureTrack(head.spec.statistics)
         self._calibrated = calibrated
+        self._states: list[FloatArray] = []  # of the step being written
+        self._tokens: list[TokenStatistics] = []  # one fewer in the first step: the prompt's last has none
         self._raw: dict[str, float] = {}
         self._channels: dict[str, float] = {}
 
     def push(self, hidden: FloatArray, statistics: TokenStatistics | None) -> None:
-        began = perf_counter()
-        self._run.push(hidden, self._track.push(statistics))
-        self.seconds += perf_counter() - began
+        self._states.append(hidden.copy())
+        if statistics is not None:
+            self._tokens.append(statistics)
 
     def judge(self) -> dict[str, float] | None:
         began = perf_counter()
-        logits = self._run.logits()
-        self._track.end_step()
+        logits = self._step()
         names = self._head.spec.channels
         self._raw = dict(zip(names, map(float, logits), strict=True))
         self._channels = dict(zip(names, map(float, self._run.calibrate(logits)), strict=True))
         self.seconds += perf_counter() - began
         return dict(self._channels) if self._calibrated() else None
+
+    def _step(self) -> FloatArray:
+        """Raw channel logits (K,) behind the tokens that have come since the last step's end."""
+        states, tokens = self._states, self._tokens
+        self._states, self._tokens = [], []
+        if len(states) > len(tokens):
+            self._run.push(states[0], self._track.push(None))
+        if tokens:
+            features = self._track.step(tokens)
+            for state, row in zip(states[-len(tokens) :], features, strict=True):
+                self._run.push(state, row)
+        return self._run.logits()
 
     @property
     def channels(self) -> dict[str, float]:

@@ -271,6 +271,7 @@ class ContextHandle:
         self._n_vocab = model.n_vocab
         self._n_embd = model.n_embd
         self._batch = _Batch(n_batch)
+        self._views: dict[str, tuple[tuple[int, int], NDArray[np.float32]]] = {}
         self.outputs_all = False
 
         # Called a hundred times per token, in the calling thread; attribute access cannot raise.
@@ -323,17 +324,20 @@ class ContextHandle:
 
     def logits(self, count: int) -> NDArray[np.float32]:
         """(count, n_vocab) view of the last batch's logits."""
-        return self._view(C.llama_get_logits(self.pointer), count, self._n_vocab)
+        return self._view("logits", C.llama_get_logits(self.pointer), count, self._n_vocab)
 
     def hidden(self, count: int) -> NDArray[np.float32]:
         """(count, n_embd) view of the last batch's final-norm hidden states."""
-        return self._view(C.llama_get_embeddings(self.pointer), count, self._n_embd)
+        return self._view("hidden", C.llama_get_embeddings(self.pointer), count, self._n_embd)
 
-    @staticmethod
-    def _view(pointer: Any, rows: int, columns: int) -> NDArray[np.float32]:
+    def _view(self, name: str, pointer: Any, rows: int, columns: int) -> NDArray[np.float32]:
+        """llama.cpp's buffer as an array, which is made once as long as it lies where it lay; that takes a while."""
         if not pointer:
             raise NativeError("llama.cpp has no outputs for this batch")
-        return np.ctypeslib.as_array(pointer, shape=(rows, columns))
+        address = ctypes.addressof(pointer.contents)
+        if name not in self._views or self._views[name][0] != (address, rows):
+            self._views[name] = (address, rows), np.ctypeslib.as_array(pointer, shape=(rows, columns))
+        return self._views[name][1]
 
     def last_position(self, sequence_id: int) -> int:
         """The position of a sequence's last token, -1 if it is empty."""

@@ -87,6 +87,15 @@ def test_running_features_are_over_the_step_or_the_chain(steps: list[list[TokenS
         assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
+@given(st.lists(st.lists(tokens, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_a_whole_step_gives_what_its_tokens_give(steps: list[list[TokenStatistics]]) -> None:
+    whole, single = FeatureTrack(FEATURE_NAMES), FeatureTrack(FEATURE_NAMES)
+    for step in steps:
+        expected = np.stack([single.push(token) for token in step])
+        single.end_step()
+        assert whole.step(step) == pytest.approx(expected, abs=1e-5)
+
+
 def test_only_what_is_asked_for_in_its_order() -> None:
     token = TokenStatistics(logprob=-1.0, entropy=0.5, margin=2.0)
     assert FeatureTrack(("margin", "chain_logprob_sum")).push(token).tolist() == [2.0, -1.0]
