@@ -4,7 +4,8 @@ All steps of a chain that comes to the right answer count as right, but for thos
 step is *sound* if chains that begin with it still reach the right answer about as often as before it. While
 a chain is sound, a step is *valid* if the chain still is behind it. Behind a mistake no step leads to the
 right answer any more; there a step is valid if it keeps to the answer that most chains come to from what precedes it.
-What too few outcomes decide is left open, and so is everything about a question that is hardly ever answered rightly.
+What too few outcomes decide is left open, and so is everything about a question that is hardly ever answered rightly,
+or a wrong chain without outcomes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def labelled(chain: Mapping[str, Any], line: Mapping[str, Any], problem: int) ->
         valid, sound = from_data(chain["valid"], withdrawn)
     elif chain["right"]:
         valid = sound = [UNKNOWN if taken_back else 1.0 for taken_back in withdrawn]
+    elif not chain["outcomes"]:
+        valid = sound = [UNKNOWN] * len(texts)
     else:
         first = [one["answer"] for one in line["chains"]]
         valid, sound = from_outcomes(chain["outcomes"], first, line["answer"])
