@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mch_runtime.atomic import atomic_output
-from mch_runtime.errors import Interrupted, SageError, UsageError
+from mch_runtime.errors import Interrupted, NotInstalledError, SageError, UsageError
 from mch_runtime.explanation import Explanation
 from mch_runtime.explanation_wire import explanation_to_wire
 from mch_runtime.observer import ExplainObserver, SilentObserver
@@ -63,17 +64,32 @@ def explain_all(
     display: Display,
 ) -> int:
     """Explain, show; the exit code. Raises SageError, and BrokenPipeError if nobody reads."""
-    if not display.many:
-        subject = next(iter(subjects))
-        options = replace(options, system=options.system or subject.system, past=subject.past)
-        stored = (
-            None
-            if display.again
-            else recall(shell, subject, engine_options, options, own_words=display.own_words)
-        )
-        if stored is not None:
-            return _show_again(shell, stored, display)
-        subjects = [subject]
+    if display.many:
+        return _explain(shell, subjects, engine_options, options, display)
+    subject = next(iter(subjects))
+    options = replace(options, system=options.system or subject.system, past=subject.past)
+    kept = partial(recall, shell, subject, engine_options, options, own_words=display.own_words)
+    stored = None if display.again else kept()
+    if stored is not None:
+        return _show_again(shell, stored, display)
+    try:
+        return _explain(shell, [subject], engine_options, options, display)
+    except NotInstalledError as error:
+        part = None if display.again else kept(partly=True)
+        if part is None:
+            raise
+        shell.note(f"{error.message}: here is what was measured before, which is less than was asked for")
+        return _show_again(shell, part, display)
+
+
+def _explain(
+    shell: Shell,
+    subjects: Iterable[Subject],
+    engine_options: EngineOptions,
+    options: ExplainOptions,
+    display: Display,
+) -> int:
+    """With the model."""
     interrupt = Interrupt()
     loading = passing_line(shell, f"loading {engine_options.model.name}", hidden=display.quiet)
     with shell.signals.guarding(interrupt), loading:
@@ -87,6 +103,7 @@ def explain_all(
         run = _Run(shell, engine, options, display, interrupt)
         if display.many:
             return run.many(subjects)
+        (subject,) = subjects
         explanation = run.one(subject)
     keeper = Keeper(shell, wanted=True, quiet=display.quiet, lost="this explanation is not kept")
     keeper.explain(subject.id, explanation, engine_options, options)

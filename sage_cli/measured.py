@@ -21,19 +21,25 @@ _OF_ALTERNATIVES = {"points", "alternatives_each", "budget"}
 
 
 def recall(
-    shell: Shell, subject: Subject, engine: EngineOptions, options: ExplainOptions, *, own_words: bool
+    shell: Shell,
+    subject: Subject,
+    engine: EngineOptions,
+    options: ExplainOptions,
+    *,
+    own_words: bool,
+    partly: bool = False,
 ) -> StoredExplanation | None:
     """The kept explanation that says all that is wanted, and no more; None if there is none, or no answer's id.
 
-    Raises DataError if it is damaged, FileError and its like if the log cannot be read.
+    partly: one that says less will do. Raises DataError if it is damaged, FileError and its like if the log cannot be read.
     """
     if not subject.id:
         return None
     wanted = conditions(engine, options)
     path, named = log_path(shell.environ)
     with Log(path, named=named) as log:
-        stored = log.explanation(subject.id, suits=lambda had: serves(had, wanted))
-    if stored is None or (own_words and stored.explanation.words is None):
+        stored = log.explanation(subject.id, suits=lambda had: serves(had, wanted, partly=partly))
+    if stored is None or (own_words and not partly and stored.explanation.words is None):
         return None
     return replace(stored, explanation=_reduced(stored.explanation, options, own_words=own_words))
 
@@ -60,11 +66,12 @@ def _steered(engine: EngineOptions) -> dict[str, Any]:
     return {"control_vectors": vectors} if vectors else {}
 
 
-def serves(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether what was measured under ``had`` holds what would be measured under ``wanted``."""
-    if had.keys() != wanted.keys() or any(wanted[name] and not had[name] for name in _SWITCHES):
+def serves(had: Mapping[str, Any], wanted: Mapping[str, Any], *, partly: bool = False) -> bool:
+    """Whether what was measured under ``had`` holds what would be measured under ``wanted``, or a part of it."""
+    lacks = [name for name in _SWITCHES if wanted[name] and not had.get(name)]
+    if had.keys() != wanted.keys() or (lacks and not partly):
         return False
-    free = _SWITCHES if wanted["alternatives"] else _SWITCHES | _OF_ALTERNATIVES
+    free = _SWITCHES if wanted["alternatives"] and not partly else _SWITCHES | _OF_ALTERNATIVES
     return all(had[name] == wanted[name] for name in wanted.keys() - free)
 
 

@@ -25,7 +25,7 @@ SCHEMA = "sage.chat/1"
 _LARGEST = 256 << 20  # bytes
 _FORMATS = ("md", "html", "json")
 _TITLE = "A conversation with"
-_START = 512  # bytes of a file, among which is what a conversation begins with
+_START = 1024  # bytes of a file, among which is what a conversation begins with
 _SIGNS = (("# ", _TITLE), ("<title>", _TITLE), ('{"schema": "', SCHEMA))
 _STYLE = "body{max-width:50rem;margin:2rem auto;padding:0 1rem;font:1rem sans-serif}pre{white-space:pre-wrap}.question{font-weight:bold}"
 

@@ -54,6 +54,19 @@ def test_stored_answers_and_explanations_are_shown(env: Env) -> None:
     assert (again.returncode, again.stdout.decode()) == (0, explained.out)
 
 
+def test_what_was_measured_is_shown_if_it_is_less_than_was_asked_for(env: Env) -> None:
+    assert run("-m", "m", QUESTION).code == 0
+    assert sage(env, "explain", "-m", "m", "--no-stdin").returncode == NotInstalledError.exit_code
+    run("explain", "-m", "m", "--no-stdin", "--no-alternatives", engine=ExplainerOpener())  # type: ignore[arg-type]
+    done = sage(env, "explain", "-m", "m", "--no-stdin")
+    assert (done.returncode, done.stderr.count(b"note: ")) == (0, 2)
+    assert b"less than was asked for" in done.stderr
+    assert done.stdout.startswith(b"The answer is")
+    assert (
+        sage(env, "explain", "-m", "m", "--no-stdin", "--no-head").returncode == NotInstalledError.exit_code
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "said"), [(HIDDEN, b"is not installed"), (BROKEN, b"cannot be loaded: Failed to load")]
 )
