@@ -1,9 +1,9 @@
 """Labels of a chain's steps: as the data has them, else from what is written behind them.
 
-All steps of a chain that comes to the right answer count as right, but for those it takes back. In a wrong chain a
-step is *sound* if chains that begin with it still reach the right answer about as often as before it. While
-a chain is sound, a step is *valid* if the chain still is behind it. Behind a mistake no step leads to the
-right answer any more; there a step is valid if it keeps to the answer that most chains come to from what precedes it.
+All steps of a chain that comes to the right answer count as valid, but for those it takes back. In a wrong chain a
+step is valid if chains that begin with it still reach the right answer about as often as before it. Behind a
+mistake no step leads to the right answer any more; there a step is valid if it keeps to the answer that most chains
+come to from what precedes it. A chain is sound as long as its steps are valid or taken back.
 What too few outcomes decide is left open, and so is everything about a question that is hardly ever answered rightly,
 or a wrong chain without outcomes.
 """
@@ -33,14 +33,18 @@ def labelled(chain: Mapping[str, Any], line: Mapping[str, Any], problem: int) ->
     texts: list[str] = chain["texts"]
     withdrawn = [withdraws(later, step) for step, later in zip(texts, [*texts[1:], ""], strict=True)]
     if "valid" in chain:
-        valid, sound = from_data(chain["valid"], withdrawn)
+        valid = [UNKNOWN if one is None else float(one) for one in chain["valid"]]
     elif chain["right"]:
-        valid = sound = [UNKNOWN if taken_back else 1.0 for taken_back in withdrawn]
+        valid = with_withdrawals([1.0] * len(texts), texts, withdrawn, right=True)
     elif not chain["outcomes"]:
-        valid = sound = [UNKNOWN] * len(texts)
+        valid = [UNKNOWN] * len(texts)
     else:
         first = [one["answer"] for one in line["chains"]]
-        valid, sound = from_outcomes(chain["outcomes"], first, line["answer"])
+        found = from_outcomes(chain["outcomes"], first, line["answer"])
+        valid = with_withdrawals(found, texts, withdrawn, right=False)
+    sound = soundness(valid, withdrawn)
+    if not chain["right"]:
+        sound[-1] = 0.0
     answer = float(chain["right"])
     return Labelled(
         problem=problem,
@@ -51,31 +55,44 @@ def labelled(chain: Mapping[str, Any], line: Mapping[str, Any], problem: int) ->
     )
 
 
-def from_data(valid: Sequence[bool | None], withdrawn: Sequence[bool]) -> tuple[list[float], list[float]]:
-    """``valid`` and ``sound`` of every step. withdrawn: those that the line right behind takes back."""
-    known = [UNKNOWN if one is None else float(one) for one in valid]
-    # A step is withdrawn from the line behind it on.
-    stay = [
-        [place for place in range(end + 1) if place == end or not withdrawn[place]]
-        for end in range(len(known))
+def soundness(valid: Sequence[float], withdrawn: Sequence[bool]) -> list[float]:
+    """Whether all steps up to each are valid, but for those that were taken back by then."""
+    return [
+        _all(one for place, one in enumerate(valid[: end + 1]) if place == end or not withdrawn[place])
+        for end in range(len(valid))
     ]
-    return known, [_all(known[place] for place in places) for places in stay]
 
 
-def from_outcomes(
-    outcomes: Outcomes, first: Sequence[str | None], right: str
-) -> tuple[list[float], list[float]]:
-    """``valid`` and ``sound`` of every step of a wrong chain.
+def with_withdrawals(
+    valid: Sequence[float], texts: Sequence[str], withdrawn: Sequence[bool], *, right: bool
+) -> list[float]:
+    """With what a chain thinks of its own steps: taking one back is valid if that step was not.
+
+    A step that is said again in the same words was taken back for nothing. In a chain that comes to the right answer one
+    that is said otherwise was wrong.
+    """
+    found = list(valid)
+    for place in (place for place, taken_back in enumerate(withdrawn) if taken_back):
+        again = texts[place + 2] if place + 2 < len(texts) else None
+        if again == texts[place]:
+            found[place + 1] = 0.0
+            continue
+        if right:
+            found[place] = UNKNOWN if again is None else 0.0
+        found[place + 1] = 1.0 - found[place]
+    return found
+
+
+def from_outcomes(outcomes: Outcomes, first: Sequence[str | None], right: str) -> list[float]:
+    """``valid`` of every step of a wrong chain.
 
     outcomes: behind every step; the last one's is the chain's own answer. first: answers of chains from the
     question's beginning.
     """
     best = max(_share(first, right), *(_share(found, right) for found in outcomes[:-1]), 0.0)
     valid: list[float] = []
-    sound: list[float] = []
     if best < RARELY:
-        unknown = [UNKNOWN] * len(outcomes)
-        return unknown, [*unknown[:-1], 0.0]
+        return [UNKNOWN] * len(outcomes)
     before: Sequence[str | None] = first
     still, reach = 1.0, _reach(first, right)
     for place, found in enumerate(outcomes):
@@ -87,11 +104,10 @@ def from_outcomes(
             valid.append(1.0)
         else:
             valid.append(_consistent(before, found, last=last) if still == 0.0 else UNKNOWN)
-        sound.append(now)
         if now == 1.0:
             reach = max(reach, _reach(found, right))
         still, before = now, found
-    return valid, sound
+    return valid
 
 
 def _consistent(before: Sequence[str | None], behind: Sequence[str | None], *, last: bool) -> float:

@@ -63,7 +63,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     tied = making.Tie(
         architecture="qwen2",
         fingerprint="f" * 64,
-        probe=Probe(token_ids=tuple(range(16)), state=np.ones(FakeSession.n_embd, dtype=np.float32), cosine=0.9),
+        probe=Probe(
+            token_ids=tuple(range(16)), state=np.ones(FakeSession.n_embd, dtype=np.float32), cosine=0.9
+        ),
         template=shipped()["sage-pico"].sha256,
         end_token=END,
     )
@@ -75,7 +77,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def queries() -> list[Query]:
     return [
-        Query(problem=Problem(id="", question=f"What is {k}?", kind="text", answer=str(k))) for k in range(COUNT)
+        Query(problem=Problem(id="", question=f"What is {k}?", kind="text", answer=str(k)))
+        for k in range(COUNT)
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mch_runtime.fitting.labels import from_data, from_outcomes, labelled
+from mch_runtime.fitting.labels import from_outcomes, labelled, soundness, with_withdrawals
 
 R, W, V = "12", "15", "9"  # the right answer and two wrong ones
 NAN = math.nan
@@ -19,50 +19,54 @@ def same(found: list[float], expected: list[float]) -> bool:
 
 
 def test_the_step_behind_which_the_answer_is_out_of_reach_is_the_mistake() -> None:
-    valid, sound = from_outcomes(
-        [(R, R, R, W), (W, W, W, W), (W, W, W, W), (W,)], first=[R, R, W, R], right=R
-    )
-    assert same(sound, [1, 0, 0, 0])
+    valid = from_outcomes([(R, R, R, W), (W, W, W, W), (W, W, W, W), (W,)], first=[R, R, W, R], right=R)
     assert same(valid, [1, 0, 1, 1])  # what follows keeps to the wrong value
 
 
 def test_a_second_mistake_leaves_the_answer_that_the_first_leads_to() -> None:
-    valid, sound = from_outcomes(
-        [(R, R, R, R), (W, W, W, W), (V, V, V, V), (V,)], first=[R, R, W, R], right=R
-    )
+    valid = from_outcomes([(R, R, R, R), (W, W, W, W), (V, V, V, V), (V,)], first=[R, R, W, R], right=R)
     assert same(valid, [1, 0, 0, 1])
-    assert same(sound, [1, 0, 0, 0])
 
 
-def test_a_mistake_that_is_taken_back_is_forgiven() -> None:
-    valid, sound = from_outcomes(
-        [(W, W, W, W), (R, R, R, R), (R, R, R, R), (W,)], first=[R, R, W, R], right=R
-    )
-    assert same(sound, [0, 1, 1, 0])
+def test_the_answer_may_come_into_reach_again() -> None:
+    valid = from_outcomes([(W, W, W, W), (R, R, R, R), (R, R, R, R), (W,)], first=[R, R, W, R], right=R)
     assert same(valid, [0, 1, 1, 0])
 
 
 def test_what_few_outcomes_do_not_decide_stays_open() -> None:
-    valid, sound = from_outcomes([(R, R, R, R), (R, W), (W,)], first=[R, R, R, W], right=R)
-    assert same(sound, [1, NAN, 0])
-    assert same(valid, [1, NAN, NAN])
+    assert same(from_outcomes([(R, R, R, R), (R, W), (W,)], first=[R, R, R, W], right=R), [1, NAN, NAN])
 
 
 def test_nothing_is_said_where_the_model_hardly_ever_is_right() -> None:
-    valid, sound = from_outcomes([(W, W, V, V), (W, W, W, W), (W,)], first=[W, V, W, W], right=R)
+    valid = from_outcomes([(W, W, V, V), (W, W, W, W), (W,)], first=[W, V, W, W], right=R)
     assert same(valid, [NAN, NAN, NAN])
-    assert same(sound, [NAN, NAN, 0])
 
 
-def test_data_says_what_is_valid_and_the_rest_follows() -> None:
-    valid, sound = from_data([True, False, True, None, True], [False] * 5)
-    assert same(valid, [1, 0, 1, NAN, 1])
-    assert same(sound, [1, 0, 0, 0, 0])
-    assert same(from_data([True, None, True, False], [False] * 4)[1], [1, NAN, NAN, 0])
+def test_a_chain_is_sound_as_long_as_its_steps_are() -> None:
+    assert same(soundness([1, 0, 1, NAN, 1], [False] * 5), [1, 0, 0, 0, 0])
+    assert same(soundness([1, NAN, 1, 0], [False] * 4), [1, NAN, NAN, 0])
+    assert same(soundness([1, 0, 1, 1], [False, True, False, False]), [1, 0, 1, 1])
 
 
-def test_a_withdrawn_step_no_longer_counts() -> None:
-    assert same(from_data([True, False, True, True], [False, True, False, False])[1], [1, 0, 1, 1])
+STEP, OTHER, WAIT, END = "Step 1: 4 * 3 = 12.", "Step 1: 4 + 3 = 7.", "Wait, step 1 is wrong.", f"Answer: {R}"
+
+
+@pytest.mark.parametrize(
+    ("texts", "right", "before", "expected"),
+    [
+        ([STEP, WAIT, STEP, END], True, [1, 1, 1, 1], [1, 0, 1, 1]),  # taken back for nothing
+        ([OTHER, WAIT, STEP, END], True, [1, 1, 1, 1], [0, 1, 1, 1]),
+        ([STEP, WAIT], True, [1, 1], [NAN, NAN]),
+        ([OTHER, WAIT, STEP, END], False, [0, 1, 1, 0], [0, 1, 1, 0]),
+        ([OTHER, WAIT, STEP, END], False, [NAN, 1, 1, 0], [NAN, NAN, 1, 0]),
+        ([STEP, WAIT, STEP, END], False, [1, 1, 1, 0], [1, 0, 1, 0]),
+    ],
+)
+def test_taking_a_step_back_is_right_if_the_step_was_not(
+    texts: list[str], right: bool, before: list[float], expected: list[float]
+) -> None:
+    withdrawn = [later == WAIT for later in [*texts[1:], ""]]
+    assert same(with_withdrawals(before, texts, withdrawn, right=right), expected)
 
 
 @pytest.mark.parametrize("right", [True, False])
