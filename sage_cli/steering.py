@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 EPILOG = """
 PAIRS has a JSON object in every line, in one of two forms:
   {"positive": "a question", "negative": "another question"}
-  {"question": "…", "positive": "what was written to it", "negative": "other words"}
+  {"question": "…", "positive": "words written to it", "negative": "others"}
+
 The texts stand in the model's own chat template. What the states behind the positive ones have and
 those behind the negative ones have not becomes a direction for every layer, llama.cpp's format.
 
 Examples:
-  sage head steer-fit model.gguf pairs.jsonl -o brief.gguf
-  sage ask "…" -m model.gguf --control-vector brief.gguf:0.1
-  sage ask "…" -m model.gguf --control-vector brief.gguf:-0.1
+  sage head steer-fit model.gguf pairs.jsonl -o brief.gguf --layers 2-4
+  sage ask "…" -m model.gguf --control-vector brief.gguf:0.2
+  sage ask "…" -m model.gguf --control-vector brief.gguf:-0.2
 
-Every layer adds its direction, so small scales do much: begin with 0.05, or with --layers in the
+Every layer adds its direction, so small scales do much: begin with 0.1, and with a few layers in the
 middle. A control vector changes answers too, not their style alone: sage eval measures how far.
 """
 
