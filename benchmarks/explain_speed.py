@@ -25,6 +25,7 @@ from mch_runtime.options import AskOptions, EngineOptions, ExplainOptions
 from mch_runtime.prompting import make_prompt
 from mch_runtime.trace import Trace
 from prompts.dialects import Dialect, shipped
+from sage_cli.explaining import SIDE_BY_SIDE
 from training.traces import MAX_TOKENS
 
 SEED = 11
@@ -42,7 +43,7 @@ def measure_explaining(
     model: Path, *, threads: int | None, rounds: int, variant: str, directory: Path = RECORDS
 ) -> None:
     """Measure ``rounds`` chains, print and record. variant: what to call the record of another model."""
-    options = EngineOptions(model=model, threads=threads)
+    options = EngineOptions(model=model, threads=threads, max_sequences=SIDE_BY_SIDE)
     with Engine.open(options) as engine:
         rates, chains = _measure(engine, rounds)
     rows, figures = [], {}

@@ -62,7 +62,8 @@ class Block:
     """Outputs of one batch. The arrays are views, valid until the reader returns.
 
     feeds: (n,) which feed each row belongs to; offsets: (n,) its place in that feed's token_ids;
-    logits: (n, n_vocab) float32, of the token that follows; hidden: (n, n_embd) float32.
+    logits: (n, n_vocab) float32, of the token that follows; hidden: (n, n_embd) float32, or (n, 0) where no states
+    are wanted.
     """
 
     feeds: NDArray[np.intp]
@@ -156,9 +157,10 @@ class Session(Protocol):
         """
         ...
 
-    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
+    def decode(self, feeds: Sequence[Feed], read: Reader, *, states: bool = True) -> None:
         """Append every feed's tokens; call ``read`` once per batch that has outputs.
 
+        states: False where the hidden states are not wanted, which makes it faster; ``read`` then may not draw.
         Raises ResourceError if the context is full and Interrupted if the interrupt was requested;
         in both cases each branch's ``length`` says what was kept.
         """

@@ -32,9 +32,7 @@ from sage_cli.words import with_own_words
 EXIT_LOW_CONFIDENCE = 3
 EXIT_LOW_CONSISTENCY = 4
 _FILE_WIDTH = 80  # columns of text that goes to a file
-_SIDE_BY_SIDE = (
-    16  # sequences; they share one cache, and a chain of more than a few steps is read in fewer batches
-)
+SIDE_BY_SIDE = 32  # sequences; they share one cache, and the more there are the fewer batches it takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,7 @@ def _explain(
     interrupt = Interrupt()
     loading = passing_line(shell, f"loading {engine_options.model.name}", hidden=display.quiet)
     with shell.signals.guarding(interrupt), loading:
-        roomy = replace(engine_options, max_sequences=_SIDE_BY_SIDE)
+        roomy = replace(engine_options, max_sequences=SIDE_BY_SIDE)
         opening = shell.open_engine(roomy, interrupt=interrupt)
     with opening as engine:
         _check_head(engine.model, display)

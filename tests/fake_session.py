@@ -151,7 +151,7 @@ class FakeSession:
         if branch not in self._live or not 0 <= length <= branch.length:
             raise ValueError("no such branch or length")
 
-    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
+    def decode(self, feeds: Sequence[Feed], read: Reader, *, states: bool = True) -> None:
         self._check_feeds(feeds)
         if self._interrupt.requested:
             raise Interrupted
@@ -166,7 +166,8 @@ class FakeSession:
             return
         self.logits = np.stack([row[2] for row in rows])
         places = np.array([row[:2] for row in rows], dtype=np.intp)
-        read(Block(places[:, 0], places[:, 1], self.logits, np.stack([row[3] for row in rows])))
+        hidden = np.stack([row[3][: None if states else 0] for row in rows])
+        read(Block(places[:, 0], places[:, 1], self.logits, hidden))
         self.logits = None
 
     def _check_feeds(self, feeds: Sequence[Feed]) -> None:

@@ -22,6 +22,7 @@ from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.engine import Engine
 from mch_runtime.options import EngineOptions
 from sage_cli.assets import DEFAULT_MODEL
+from sage_cli.explaining import SIDE_BY_SIDE
 from training.curriculum import ALL_FAMILIES
 from training.problems import Problem, Split
 
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and record."""
     arguments = _parser().parse_args(argv)
     results: dict[str, object] = {}
-    with Engine.open(EngineOptions(model=arguments.model)) as engine:
+    with Engine.open(EngineOptions(model=arguments.model, max_sequences=SIDE_BY_SIDE)) as engine:
         run = Run(engine, arguments)
         for name in arguments.only:
             began = perf_counter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -64,12 +63,12 @@ class BackCheck:
         self._restating: dict[str, int] = {}
         self._index = -1
         self._gave_up = ""
-        self._before = (deepcopy(self._ledger), "")
+        self._before = (self._ledger.copied(), "")
 
     def read(self, text: str) -> Finding:
         """Judge the next step and take in what it states."""
         self._index += 1
-        self._before = (deepcopy(self._ledger), self._gave_up)
+        self._before = (self._ledger.copied(), self._gave_up)
         self._order.begin()
         said = _LABEL.sub("", text, count=1)
         earlier, self._ledger.mentioned = self._ledger.mentioned, set(self._ledger.mentioned)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 from mch_runtime.inverse.numbers import Number, numbers
@@ -158,6 +159,7 @@ def clauses(text: str, source: int, known: Vocabulary, *, before: Sequence[Claus
     return found
 
 
+@lru_cache(maxsize=4096)
 def singular(word: str) -> str:
     """One of them: "cherries" as "cherry", "boxes" as "box", "pens" as "pen"."""
     if len(word) > 4 and word.endswith(("ies", "ie")):

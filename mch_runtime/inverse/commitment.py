@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from mch_runtime.inverse.reading import Read, text_ends
-from mch_runtime.inverse.scoring import Job, Scores, score
+from mch_runtime.inverse.scoring import Inquiry, Job, Scores
 from mch_runtime.prompting import plain_tokens
-from mch_runtime.session import Session, Vocabulary
+from mch_runtime.session import Vocabulary
 from prompts.dialects import Dialect
 
 
@@ -30,8 +30,10 @@ class Commitment:
         return tuple(before - after for before, after in pairwise(self.entropies))
 
 
-def measure_commitment(session: Session, read: Read, *, dialect: Dialect, answer: str) -> Commitment | None:
-    """Ask for the answer after every step, in one batch of forks of the chain's cache.
+def ask_commitment(
+    vocabulary: Vocabulary, read: Read, *, dialect: Dialect, answer: str
+) -> Inquiry[Commitment] | None:
+    """Ask for the answer after every step, in forks of the chain's cache.
 
     None for a model that was not trained to answer early: there the numbers would be noise.
 
@@ -44,8 +46,10 @@ def measure_commitment(session: Session, read: Read, *, dialect: Dialect, answer
     if not dialect.answer_prefix:
         return None
     places = [0, *(step.tokens[1] for step in read.steps if step.segment.kind != "answer")]
-    found = score(session, [_job(session.vocabulary, read, place, dialect, answer) for place in places])
-    return Commitment(tuple(one.total for one in found), tuple(_entropy(one) for one in found))
+    return Inquiry(
+        [_job(vocabulary, read, place, dialect, answer) for place in places],
+        lambda found: Commitment(tuple(one.total for one in found), tuple(_entropy(one) for one in found)),
+    )
 
 
 def _job(vocabulary: Vocabulary, read: Read, place: int, dialect: Dialect, answer: str) -> Job:

@@ -10,13 +10,13 @@ The definition is ours, after SAGE-32B 5.3; see ``docs/head-format.md``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
 
 from mch_runtime.explanation import Consistency
-from mch_runtime.inverse.scoring import Job, score
+from mch_runtime.inverse.scoring import Inquiry, Job, Scores, answer
 from mch_runtime.prompting import FIRST, SECOND, Frame, Prompt
 from mch_runtime.session import Branch, Feed, FloatArray, Session, Vocabulary
 from prompts.dialects import Dialect
@@ -42,9 +42,25 @@ def measure_consistency(
     reasonings: Sequence[Reasoning],
     control: bool = False,
 ) -> list[Consistency] | None:
+    """See :func:`asking_consistency`."""
+    with asking_consistency(
+        session, frame, question=question, reasonings=reasonings, control=control
+    ) as inquiry:
+        return None if inquiry is None else answer(session, [inquiry])[0]
+
+
+@contextmanager
+def asking_consistency(
+    session: Session,
+    frame: Frame,
+    *,
+    question: str,
+    reasonings: Sequence[Reasoning],
+    control: bool = False,
+) -> Iterator[Inquiry[list[Consistency]] | None]:
     """The consistency of each of several chains for one question; None where the question cannot be scored.
 
-    The term without reasoning is computed once. Reasonings that begin alike, and a reasoning's prefixes, share what
+    What they share is in the cache for as long as the ``with`` lasts. The term without reasoning is computed once. Reasonings that begin alike, and a reasoning's prefixes, share what
     they have in common. frame: see :func:`inverse_frame`. control: also with the words of the question shuffled.
     Raises ResourceError if a reasoning does not fit.
     """
@@ -53,24 +69,28 @@ def measure_consistency(
     other = shuffled(question) if control else None
     asked = list(dict.fromkeys((text, question) for text in (*wholes, *parts)))
     asked += dict.fromkeys((text, other) for text in wholes if other is not None)
-    logprobs = _score_all(session, [frame.fill(*pair) for pair in asked])
-    if logprobs is None:
-        return None
-    known = dict(zip(asked, logprobs, strict=True))
+    prompts = [frame.fill(*pair) for pair in asked]
 
-    def information(text: str, about: str) -> FloatArray:
-        return known[text, about] - known["", about]
+    def conclude(scores: Sequence[Scores]) -> list[Consistency]:
+        known = {pair: one.logprobs for pair, one in zip(asked, scores, strict=True)}
 
-    return [
-        Consistency(
-            ics=float(information(reasoning.text, question).mean()),
-            control=float(information(reasoning.text, other).mean()) if other is not None else None,
-            tokens=tuple(map(float, information(reasoning.text, question))),
-            monotonicity=tuple(float(information(part, question).mean()) for part in reasoning.prefixes)
-            or None,
-        )
-        for reasoning in reasonings
-    ]
+        def information(text: str, about: str) -> FloatArray:
+            return known[text, about] - known["", about]
+
+        return [
+            Consistency(
+                ics=float(information(reasoning.text, question).mean()),
+                control=float(information(reasoning.text, other).mean()) if other is not None else None,
+                tokens=tuple(map(float, information(reasoning.text, question))),
+                monotonicity=tuple(float(information(part, question).mean()) for part in reasoning.prefixes)
+                or None,
+            )
+            for reasoning in reasonings
+        ]
+
+    with ExitStack() as stack:
+        jobs = _jobs(session, stack, prompts)
+        yield None if jobs is None else Inquiry(jobs, conclude)
 
 
 def inverse_frame(vocabulary: Vocabulary, dialect: Dialect, **texts: str) -> Frame:
@@ -91,20 +111,17 @@ def shuffled(question: str, *, seed: int = CONTROL_SEED) -> str | None:
     return " ".join(other) if other != words else None
 
 
-def _score_all(session: Session, prompts: Sequence[Prompt]) -> list[FloatArray] | None:
-    """Log-probabilities of the question's tokens in every prompt; None if a prompt does not show them."""
+def _jobs(session: Session, stack: ExitStack, prompts: Sequence[Prompt]) -> list[Job] | None:
+    """The question's tokens to be scored in every prompt; None if a prompt does not show them."""
     spans = [prompt.question for prompt in prompts if prompt.question is not None]
     if len(spans) < len(prompts):
         return None
-    with ExitStack() as stack:
-        trunk, shared = _trunk(
-            session, stack, [p.token_ids[: s[0] - 1] for p, s in zip(prompts, spans, strict=True)]
-        )
-        jobs = [
-            Job(token_ids=prompt.token_ids[length:end], first=start - length, parent=trunk, length=length)
-            for prompt, (start, end), length in zip(prompts, spans, shared, strict=True)
-        ]
-        return [scores.logprobs for scores in score(session, jobs)]
+    begun = [p.token_ids[: s[0] - 1] for p, s in zip(prompts, spans, strict=True)]
+    trunk, shared = _trunk(session, stack, begun)
+    return [
+        Job(token_ids=prompt.token_ids[length:end], first=start - length, parent=trunk, length=length)
+        for prompt, (start, end), length in zip(prompts, spans, shared, strict=True)
+    ]
 
 
 def _trunk(

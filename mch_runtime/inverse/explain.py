@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from time import perf_counter
 
 from mch_runtime.attention import AttentionSource
@@ -13,8 +13,8 @@ from mch_runtime.errors import ResourceError, UsageError
 from mch_runtime.explanation import Consistency, Decision, Explanation, Faithfulness, Premise
 from mch_runtime.familiarity import QuestionReader
 from mch_runtime.head.spec import Head
-from mch_runtime.inverse.commitment import Commitment, measure_commitment
-from mch_runtime.inverse.consistency import Reasoning, measure_consistency
+from mch_runtime.inverse.commitment import Commitment, ask_commitment
+from mch_runtime.inverse.consistency import Reasoning, asking_consistency
 from mch_runtime.inverse.decisions import Survey, find_decisions
 from mch_runtime.inverse.faithfulness import measure_faithfulness
 from mch_runtime.inverse.kept import Kept
@@ -28,6 +28,7 @@ from mch_runtime.inverse.reading import (
     step_tokens,
     text_ends,
 )
+from mch_runtime.inverse.scoring import Inquiry, answer
 from mch_runtime.inverse.segment import Segment, final_answer, segments, sentences
 from mch_runtime.inverse.verdicts import judge_steps
 from mch_runtime.observer import ExplainObserver
@@ -79,11 +80,11 @@ def explain(
     attention = meter.metered(setting.attention) if setting.attention and options.attention else None
     work = _Work(replace(setting, session=meter, attention=attention), trace, options, prompt)
     work.check_size()
-    setting.observer.measuring("consistency")
-    consistency = work.consistency()
+    consistency = None if kept is not None or work.has_room else work.scores(None)[0]
     setting.observer.measuring("steps")
     with work.read(question) if kept is None else work.recall(kept) as read:
-        commitment = work.commitment(read)
+        found, commitment = work.scores(read, consistency=consistency is None)
+        consistency = consistency or found
         premises = work.premises(read)
         faithfulness = work.faithfulness(read, premises)
         decisions = work.decisions(read, commitment)
@@ -121,32 +122,67 @@ class _Work:
         self.segments = self._cut(self._text)
         self.sentences = sentences(trace.question)
 
+    @cached_property
+    def _inverse(self) -> int:
+        """How many tokens the inverse prompt needs, and its question once more."""
+        if self._setting.frame is None:
+            return 0
+        filled = self._setting.frame.fill(self._text, self._trace.question)
+        return len(filled.token_ids) + len(self._prompt.token_ids)
+
     def check_size(self) -> None:
         """Raises UsageError if the chain, its prompt and a forced answer, or its inverse prompt, do not fit."""
         forced = len(plain_tokens(self._session.vocabulary, self._answer or "")) + FORCED_TOKENS
         needed = len(self._prompt.token_ids) + len(self._trace.token_ids) + forced
-        if self._setting.frame is not None:
-            inverse = self._setting.frame.fill(self._text, self._trace.question)
-            needed = max(needed, len(inverse.token_ids) + len(self._prompt.token_ids))
+        needed = max(needed, self._inverse)
         if needed > self._session.n_ctx:
             raise UsageError(
                 f"the chain needs {needed:,} tokens with its question, the context holds {self._session.n_ctx:,}",
                 hint="shorten it, or raise --ctx-size",
             )
 
-    def consistency(self) -> Consistency | None:
-        """None where the model's template shows no inverse prompt."""
+    @property
+    def has_room(self) -> bool:
+        """Whether the chain fits beside its inverse prompt, so that both can be scored together."""
+        return (
+            self._session.free_tokens
+            >= len(self._prompt.token_ids) + len(self._trace.token_ids) + self._inverse
+        )
+
+    def scores(
+        self, read: Read | None, *, consistency: bool = True
+    ) -> tuple[Consistency | None, Commitment | None]:
+        """What is scored behind the chain and in the inverse prompt, in one batch.
+
+        The first is None where the model's template shows no inverse prompt or none is wanted, the second where the
+        chain is not read or cannot be asked for its answer.
+        """
+        self._setting.observer.measuring("consistency")
+        with self._asking_consistency() if consistency else nullcontext() as inverse:
+            asked = {"consistency": inverse, "commitment": self._asking_commitment(read)}
+            inquiries = {name: inquiry for name, inquiry in asked.items() if inquiry is not None}
+            found = dict(zip(inquiries, answer(self._session, list(inquiries.values())), strict=True))
+        whole = found.get("consistency")
+        return whole[0] if whole else None, found.get("commitment")
+
+    def _asking_consistency(self) -> AbstractContextManager[Inquiry[list[Consistency]] | None]:
         if self._setting.frame is None:
-            return None
+            return nullcontext()
         prefixes = tuple(self._text[:end] for end in self._step_ends()) if self._options.monotonicity else ()
-        found = measure_consistency(
+        return asking_consistency(
             self._session,
             self._setting.frame,
             question=self._trace.question,
             reasonings=[Reasoning(text=self._text, prefixes=prefixes)],
             control=self._options.control,
         )
-        return found[0] if found else None
+
+    def _asking_commitment(self, read: Read | None) -> Inquiry[Commitment] | None:
+        if read is None or self._answer is None:
+            return None
+        return ask_commitment(
+            self._session.vocabulary, read, dialect=self._setting.dialect, answer=self._answer
+        )
 
     def read(self, question: QuestionReader | None) -> AbstractContextManager[Read]:
         return read_chain(
@@ -173,11 +209,6 @@ class _Work:
                 judged=judged,
             )
         )
-
-    def commitment(self, read: Read) -> Commitment | None:
-        if self._answer is None:
-            return None
-        return measure_commitment(self._session, read, dialect=self._setting.dialect, answer=self._answer)
 
     def premises(self, read: Read) -> tuple[Premise, ...] | None:
         if not self._options.premises:

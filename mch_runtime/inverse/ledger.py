@@ -30,6 +30,18 @@ class Ledger:
     wrong: dict[Fraction, int] = field(default_factory=dict)
     mentioned: set[Fraction] = field(default_factory=set)
 
+    def copied(self) -> Ledger:
+        """Another one that says the same; what is taken in by one of them is not in the other."""
+        return Ledger(
+            told={owner: dict(values) for owner, values in self.told.items()},
+            worked={owner: list(values) for owner, values in self.worked.items()},
+            unsure=set(self.unsure),
+            asserted=set(self.asserted),
+            results=dict(self.results),
+            wrong=dict(self.wrong),
+            mentioned=set(self.mentioned),
+        )
+
     def mentions(self, value: Fraction) -> bool:
         """Whether the question or a step that is not wrong has this number."""
         return value in self.asserted or value in self.results or value in self.mentioned

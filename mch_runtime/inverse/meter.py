@@ -49,8 +49,8 @@ class MeteredSession:
     def thin(self, branch: Branch, kept: Sequence[int]) -> None:
         self._session.thin(branch, kept)
 
-    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
-        self._session.decode(feeds, read)
+    def decode(self, feeds: Sequence[Feed], read: Reader, *, states: bool = True) -> None:
+        self._session.decode(feeds, read, states=states)
         self.tokens += sum(len(feed.token_ids) for feed in feeds)
 
     def sampler(self, sampling: SamplingOptions, *, seed: int) -> AbstractContextManager[Sampler]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 LONGEST = 30  # digits; longer ones are text
 
@@ -61,6 +62,7 @@ def literal(digits: str) -> Fraction:
     return Fraction(digits.replace(",", ""))
 
 
+@lru_cache(maxsize=256)
 def numbers(text: str) -> tuple[Number, ...]:
     """All of them, in order. A percentage is given as it is written: 40 for "40%"."""
     found = [

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from mch_runtime.session import Block, Branch, Feed, FloatArray, Session
-
-SHORT = 8  # so few tokens that a row for each costs less than a batch of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +37,23 @@ class Scores:
     def total(self) -> float:
         """Log-probability of all scored tokens together, nats."""
         return float(self.logprobs.sum(dtype=np.float64))
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Inquiry(Generic[T]):
+    """What has to be scored, and what comes of the scores."""
+
+    jobs: Sequence[Job]
+    conclude: Callable[[Sequence[Scores]], T]
+
+
+def answer(session: Session, inquiries: Sequence[Inquiry[Any]]) -> list[Any]:
+    """What comes of each of them. Their jobs share batches: many small ones cost more than a large one."""
+    scores = iter(score(session, [job for inquiry in inquiries for job in inquiry.jobs]))
+    return [inquiry.conclude([next(scores) for _ in inquiry.jobs]) for inquiry in inquiries]
 
 
 def score(session: Session, jobs: Sequence[Job]) -> list[Scores]:
@@ -74,8 +90,6 @@ def _score_wave(session: Session, part: Sequence[tuple[Job, Scores]]) -> None:
         logprobs, entropies = row_scores(block.logits, targets)
         for row, (feed, offset) in enumerate(zip(block.feeds, block.offsets, strict=True)):
             job, scores = part[feed]
-            if offset + 1 < job.first:
-                continue
             scores.logprobs[offset + 1 - job.first] = logprobs[row]
             scores.entropies[offset + 1 - job.first] = entropies[row]
 
@@ -86,9 +100,8 @@ def _score_wave(session: Session, part: Sequence[tuple[Job, Scores]]) -> None:
                 made = session.fork(job.parent, length=job.length)
             else:
                 made = session.branch()
-            silent = job.first - 1 if job.first > SHORT else 0
-            feeds.append(Feed(stack.enter_context(made), job.token_ids[:-1], silent))
-        session.decode(feeds, read)
+            feeds.append(Feed(stack.enter_context(made), job.token_ids[:-1], job.first - 1))
+        session.decode(feeds, read, states=False)
 
 
 def row_scores(logits: FloatArray, token_ids: Sequence[int]) -> tuple[FloatArray, FloatArray]:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ from mch_runtime.options import KvType, SamplingOptions
 from mch_runtime.session import Interrupt
 
 WRITTEN_FOR = "0.3.36"
+# How long OpenMP's threads wait for each other before they sleep. By default they never do, and where anything else
+# runs they keep from working whom they wait for; this is as fast where nothing does. Read when llama.cpp is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 try:
     import llama_cpp
     import llama_cpp.llama_cpp as C  # noqa: N812
@@ -295,16 +298,19 @@ class ContextHandle:
         if C.llama_set_adapter_cvec(self.pointer, data, directions.size, width, 1, rows) != 0:
             raise NativeError(f"llama.cpp cannot steer the model: {take_errors() or 'no reason given'}")
 
-    def decode(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
-        """Decode (token id, position, sequence id) rows; with outputs, every row has one.
+    def decode(
+        self, rows: Iterable[tuple[int, int, int]], *, outputs: bool | Sequence[bool], states: bool = True
+    ) -> int:
+        """Decode (token id, position, sequence id) rows; outputs: whether they have one, all of them or each.
 
-        Returns the number of rows. Raises ResourceError, Interrupted or NativeError, and what the
-        reader of a tap has raised.
+        states: with hidden states beside the logits; llama.cpp has them only where all rows have outputs. Returns
+        the number of outputs. Raises ResourceError, Interrupted or NativeError, and what the reader of a tap has
+        raised.
         """
         count = self._batch.fill(rows, outputs=outputs)
-        if outputs != self.outputs_all:
-            C.llama_set_embeddings(self.pointer, outputs)
-            self.outputs_all = outputs
+        if (states and count > 0) != self.outputs_all:
+            self.outputs_all = not self.outputs_all
+            C.llama_set_embeddings(self.pointer, self.outputs_all)
         self._use_threads(self._threads[self._batch.native.n_tokens >= MANY_ROWS])
         code = C.llama_decode(self.pointer, self._batch.native)
         if self._tap is not None:
@@ -506,13 +512,14 @@ class _Batch:
         self.native.seq_id = _pointer(self._id_pointers, ctypes.POINTER(C.llama_seq_id))
         self.native.logits = _pointer(self._outputs, ctypes.c_int8)
 
-    def fill(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool) -> int:
+    def fill(self, rows: Iterable[tuple[int, int, int]], *, outputs: bool | Sequence[bool]) -> int:
+        """Returns the number of outputs."""
         filled = np.array(list(rows), dtype=np.int32).reshape(-1, 3)
         count = len(filled)
         self._rows[:, :count] = filled.T
         self._outputs[:count] = outputs
         self.native.n_tokens = count
-        return count
+        return int(np.count_nonzero(self._outputs[:count]))
 
 
 def _pointer(array: NDArray[Any], kind: Any) -> Any:

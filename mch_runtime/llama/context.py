@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby, pairwise
+from itertools import compress, groupby, pairwise
 
 import numpy as np
 
@@ -142,28 +142,50 @@ class LlamaSession:
             raise ValueError(f"length {length} is outside the branch of {branch.length}")
         return branch
 
-    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
-        """Silent tokens first, then the tokens with outputs; every batch full of both kinds' own."""
+    def decode(self, feeds: Sequence[Feed], read: Reader, *, states: bool = True) -> None:
         branches = self._branches(feeds)
-        silent = [(f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output)]
-        spoken = [
-            (f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output, len(feed.token_ids))
-        ]
+        mixed = not states and not self._apart
         try:
-            for part in self._silent_batches(silent):
-                self._batch(feeds, branches, part, outputs=False)
-            for first in range(0, len(spoken), self._output_rows):
-                part = spoken[first : first + self._output_rows]
-                count = self._batch(feeds, branches, part, outputs=True)
-                places = np.asarray(part, dtype=np.intp)
-                self.block_logits = self.handle.logits(count)
-                read(Block(places[:, 0], places[:, 1], self.block_logits, self.handle.hidden(count)))
+            for part in self._mixed_batches(feeds) if mixed else self._pure_batches(feeds):
+                spoken = self._batch(feeds, branches, part, states=not mixed)
+                if spoken:
+                    read(self._block(spoken, states=not mixed))
         except (Interrupted, ResourceError):
             for branch in branches:
                 branch.length = self.handle.last_position(branch.sequence_id) + 1
             raise
         finally:
             self.block_logits = self._no_logits
+
+    def _block(self, places: Sequence[tuple[int, int]], *, states: bool) -> Block:
+        """The outputs of the last batch. Without states nothing can be sampled: there, rows are counted otherwise."""
+        found = np.asarray(places, dtype=np.intp)
+        logits = self.handle.logits(len(places))
+        if not states:
+            return Block(found[:, 0], found[:, 1], logits, np.empty((len(places), 0), dtype=np.float32))
+        self.block_logits = logits
+        return Block(found[:, 0], found[:, 1], logits, self.handle.hidden(len(places)))
+
+    def _mixed_batches(self, feeds: Sequence[Feed]) -> Iterator[list[tuple[int, int]]]:
+        """All tokens as they come, in as few batches as hold them, all of one size: small ones are slow."""
+        places = [(f, i) for f, feed in enumerate(feeds) for i in range(len(feed.token_ids))]
+        outputs = sum(i >= feeds[f].first_output for f, i in places)
+        # So many that no batch has more outputs than there is memory for, wherever they are.
+        size = N_BATCH if outputs <= self._output_rows else self._output_rows
+        count = -(-len(places) // size)
+        for n in range(count):
+            yield places[len(places) * n // count : len(places) * (n + 1) // count]
+
+    def _pure_batches(self, feeds: Sequence[Feed]) -> Iterator[list[tuple[int, int]]]:
+        """Silent tokens first, then the tokens with outputs; every batch full of both kinds' own."""
+        yield from self._silent_batches(
+            [(f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output)]
+        )
+        spoken = [
+            (f, i) for f, feed in enumerate(feeds) for i in range(feed.first_output, len(feed.token_ids))
+        ]
+        for first in range(0, len(spoken), self._output_rows):
+            yield spoken[first : first + self._output_rows]
 
     def _silent_batches(self, silent: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """As full as they can be; where numbers must not depend on it, every feed by itself."""
@@ -198,8 +220,9 @@ class LlamaSession:
         branches: list[LlamaBranch],
         part: list[tuple[int, int]],
         *,
-        outputs: bool,
-    ) -> int:
+        states: bool,
+    ) -> list[tuple[int, int]]:
+        """Decode the tokens at these places of the feeds; those of them that have outputs."""
         rows: list[tuple[int, int, int]] = []
         lengths: dict[LlamaBranch, int] = {}
         for f, i in part:
@@ -207,10 +230,11 @@ class LlamaSession:
             position = lengths.get(branch, branch.length)
             rows.append((feeds[f].token_ids[i], position, branch.sequence_id))
             lengths[branch] = position + 1
-        count = self.handle.decode(rows, outputs=outputs)
+        outputs = [i >= feeds[f].first_output for f, i in part]
+        self.handle.decode(rows, outputs=outputs, states=states)
         for branch, length in lengths.items():
             branch.length = length
-        return count
+        return list(compress(part, outputs))
 
     @contextmanager
     def sampler(self, sampling: SamplingOptions, *, seed: int) -> Iterator[LlamaSampler]:

@@ -73,6 +73,29 @@ def test_only_the_outputs_asked_for(session: Session) -> None:
         assert branch.length == len(PROMPT) + 5
 
 
+def test_without_states_the_logits_are_the_same(session: Session) -> None:
+    with session.branch() as one, session.branch() as other:
+        feeds = (Feed(one, PROMPT, first_output=5), Feed(other, PROMPT[:3], first_output=1))
+        expected = outputs(session, *feeds)
+    rows: list[tuple[int, int, np.ndarray]] = []
+
+    def read(block: Block) -> None:
+        assert block.hidden.shape == (len(block.feeds), 0)
+        rows.extend(zip(block.feeds.tolist(), block.offsets.tolist(), block.logits.copy(), strict=True))
+
+    with session.branch() as one, session.branch() as other, session.sampler(GREEDY, seed=0) as sampler:
+        feeds = (Feed(one, PROMPT, first_output=5), Feed(other, PROMPT[:3], first_output=1))
+        session.decode(feeds, read, states=False)
+        assert (one.length, other.length) == (len(PROMPT), 3)
+        with pytest.raises(ValueError, match="row"):
+            sampler.sample(0)
+        with_states = outputs(session, Feed(one, [7]))
+    assert sorted((f, o) for f, o, _ in rows) == [(0, 5), (0, 6), (0, 7), (1, 1), (1, 2)]
+    known = {(f, o): logits for f, o, logits, _ in expected}
+    assert all(same(logits, known[f, o]) for f, o, logits in rows)
+    assert len(with_states) == 1
+
+
 def test_pieces_give_what_the_whole_gives(session: Session) -> None:
     with session.branch() as whole, session.branch() as parts:
         everything = outputs(session, Feed(whole, PROMPT))

@@ -79,12 +79,12 @@ def test_an_own_chain_keeps_what_its_generation_measured() -> None:
     assert cost.generated_tokens == trace.cost.generated_tokens
 
 
-def test_steps_commitment_and_consistency_take_three_decodes() -> None:
+def test_steps_commitment_and_consistency_take_two_decodes() -> None:
     made = engine(head=pico_head())
     trace = ask(made)
     decodes(made).clear()
     made.explain(trace, LITTLE)
-    assert len(decodes(made)) == 3
+    assert len(decodes(made)) == 2
 
 
 def test_a_kept_chain_is_not_read_again() -> None:
@@ -93,7 +93,7 @@ def test_a_kept_chain_is_not_read_again() -> None:
     assert made.session.free_branches == 7
     decodes(made).clear()
     kept = made.explain(trace, LITTLE)
-    assert len(decodes(made)) == 2
+    assert len(decodes(made)) == 1
     again = engine(head=pico_head()).explain(trace, LITTLE)
     assert kept.trace.steps == again.trace.steps
     assert (kept.usefulness, kept.consistency) == (again.usefulness, again.consistency)
@@ -221,10 +221,10 @@ def test_it_is_repeatable_but_for_the_time() -> None:
 def test_what_was_not_asked_for_is_none_and_what_is_measured_is_told() -> None:
     made, listener = engine(), Listener()
     found = made.explain(ask(made), LITTLE, observer=listener)
-    assert listener.told == ["consistency", "steps"]
+    assert listener.told == ["steps", "consistency"]
     assert found.decisions is found.premises is found.faithfulness is None
     made.explain(ask(made), ExplainOptions(faithfulness=True), observer=listener)
-    assert listener.told[2:] == ["consistency", "steps", "premises", "faithfulness", "alternatives"]
+    assert listener.told[2:] == ["steps", "consistency", "premises", "faithfulness", "alternatives"]
 
 
 def test_a_model_of_another_dialect_has_no_commitment() -> None:

@@ -237,8 +237,8 @@ def test_an_interrupt_before_any_chain_has_ended(mode: Mode) -> None:
     session = made.session
     plain_decode = session.decode
 
-    def decode(feeds, read) -> None:  # type: ignore[no-untyped-def]
-        plain_decode(feeds, read)
+    def decode(feeds, read, **wanted) -> None:  # type: ignore[no-untyped-def]
+        plain_decode(feeds, read, **wanted)
         if len(session.decodes) == 12:  # type: ignore[attr-defined]
             interrupt.request()
 
@@ -292,12 +292,12 @@ def test_a_sample_has_all_chains() -> None:
 class Crowded(FakeSession):
     """Has no room for more than two chains, or for any of a question that says so, and finds out too late."""
 
-    def decode(self, feeds: Sequence[Feed], read: Reader) -> None:
+    def decode(self, feeds: Sequence[Feed], read: Reader, *, states: bool = True) -> None:
         writing = [feed for feed in feeds if len(feed.token_ids) - feed.first_output == 1]
         full = any(b"endless" in bytes(t for t in feed.branch.tokens if t < 256) for feed in writing)  # type: ignore[attr-defined]
         if full or len(feeds) > 2:
             raise ResourceError("the context is full")
-        super().decode(feeds, read)
+        super().decode(feeds, read, states=states)
 
 
 def test_a_question_that_does_not_fit_beside_others_is_answered_later() -> None:
