@@ -18,7 +18,6 @@ from sage_cli import flags
 from sage_cli.growing import GrowingFile, growing
 from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell, shell_of
-from sage_cli.standing import StandingLine, duration
 
 if TYPE_CHECKING:
     from mch_runtime.fitting.collecting import Settings
@@ -221,6 +220,8 @@ class _Run:
     """One fit, and what is told of it while it goes on."""
 
     def __init__(self, shell: Shell, settings: Settings, folder: Path, *, quiet: bool) -> None:
+        from sage_cli.standing import StandingLine
+
         self._shell = shell
         self._settings = settings
         self._folder = folder
@@ -311,6 +312,8 @@ class _Run:
         self._what, self._first, self._began = what, done, monotonic()
 
     def _amount(self, done: int, total: int) -> str:
+        from sage_cli.standing import duration
+
         new = done - self._first
         left = duration((monotonic() - self._began) / new * (total - done)) if new else ""
         return f"{done:,} of {total:,}" + (f", {left} left" if left and done < total else "")
