@@ -1,6 +1,6 @@
 """The problems that models are measured on: named sets of the test split, seeded, no question twice.
 
-Nothing is chosen or fitted on them.
+Nothing is chosen or fitted on them; for that the same sets are drawn from the validation split.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from training.curriculum import ALL_FAMILIES, EASY_STEPS, FLAWED, STANDARD_STEPS, Mixture, problems
-from training.problems import CONTRADICTION, UNKNOWN, Kind, Problem
+from training.problems import CONTRADICTION, UNKNOWN, Kind, Problem, Split
 
 NEWCOMERS = Path(__file__).parent / "newcomers.jsonl"
 DEFAULT_SEED = 7
@@ -57,18 +57,20 @@ def draw(name: str, *, count: int, seed: int) -> list[Problem]:
     return draw_all([name], count=count, seed=seed)[name]
 
 
-def draw_all(names: Iterable[str], *, count: int, seed: int) -> dict[str, list[Problem]]:
+def draw_all(
+    names: Iterable[str], *, count: int, seed: int, split: Split = "test"
+) -> dict[str, list[Problem]]:
     """The first ``count`` problems of each set, no question twice among all of them."""
     seen: set[str] = set()
-    return {name: _draw(name, count, seed, seen) for name in names}
+    return {name: _draw(name, count, seed, seen, split) for name in names}
 
 
-def _draw(name: str, count: int, seed: int, seen: set[str]) -> list[Problem]:
+def _draw(name: str, count: int, seed: int, seen: set[str], split: Split) -> list[Problem]:
     chosen = SETS[name]
     streams = [
         problems(
             mixture,
-            split_name="test",
+            split_name=split,
             seed=f"{seed}/{name}/{index}",
             unseen_wording=chosen.unseen_wording,
         )

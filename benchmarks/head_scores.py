@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from benchmarks.baselines import Baselines
 from benchmarks.greedy import logprob_mean
+from benchmarks.judged import confidences_of, features_of
 from mch_runtime.evaluation.metrics import Array
+from mch_runtime.head.confidence import calibrate
 from mch_runtime.head.fit import CHANNELS
-from mch_runtime.head.network import HeadRun, step_logits
+from mch_runtime.head.network import step_logits
 from mch_runtime.head.spec import Head
-from mch_runtime.head.witness import calibrate
 from training.traces import Sampled
 
 HEAD, PROBE = "head", "linear probe"
@@ -48,7 +49,6 @@ class Scored:
 
 def score_chains(head: Head, baselines: Baselines, sampled: Iterable[Sampled]) -> Scored:
     """Judge every chain that has text, one after the other."""
-    run = HeadRun(head)
     step_rows: list[tuple[Array, ...]] = []
     chain_rows: list[tuple[float | str, ...]] = []
     chain_scores: list[list[float]] = []
@@ -57,7 +57,8 @@ def score_chains(head: Head, baselines: Baselines, sampled: Iterable[Sampled]) -
         if not one.chain.steps:
             continue
         logits = logits_of(head, baselines, one)
-        confidence = np.array([run.calibrate(row) for row in logits[HEAD]], dtype=np.float64)
+        features = features_of(head, one, logits[HEAD])
+        confidence = confidences_of(head, one, features)
         steps = one.chain.steps
         scores = {name: values[:, VALID] for name, values in logits.items()}
         scores[LOGPROB_MEAN] = np.array([step.logprob_mean for step in steps])
@@ -72,7 +73,7 @@ def score_chains(head: Head, baselines: Baselines, sampled: Iterable[Sampled]) -
         )
         answers = [float(values[-1, ANSWER]) for values in logits.values()]
         chain_scores.append([*answers, logprob_mean(steps), min(step.logprob_min for step in steps)])
-        fast = calibrate(head.spec.calibration["fast"], {"answer_logit": answers[0]})
+        fast = calibrate(head.spec.calibration["fast"], features[-1])
         told = (one.problem.family, one.problem.level)
         chain_rows.append((one.problem_index, one.labels.answer, confidence[-1, ANSWER], fast, *told))
     per_step, confidences, truths = (np.concatenate(part) for part in zip(*step_rows, strict=True))

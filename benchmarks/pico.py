@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.greedy import logprob_mean
+from benchmarks.judged import confidences_of, features_of
+from mch_runtime.head.confidence import calibrate
 from mch_runtime.head.fit import CHANNELS
-from mch_runtime.head.network import HeadRun, step_logits
+from mch_runtime.head.network import step_logits
 from mch_runtime.head.spec import Head
-from mch_runtime.head.witness import calibrate
 from mch_runtime.llama.context import open_session
 from mch_runtime.llama.model import open_model
 from mch_runtime.loading import fit_head
@@ -134,13 +135,14 @@ def score(head: Head, sampled: Iterator[Sampled]) -> Scores:
     for index, one in enumerate(one for one in sampled if one.chain.steps):
         features = one.recorder.features_for(head.spec.statistics)
         logits = step_logits(head, one.recorder.hidden, features, one.recorder.step_ends)
-        channels = [HeadRun(head).calibrate(row).astype(np.float64) for row in logits]
+        told = features_of(head, one, logits)
+        channels = list(confidences_of(head, one, told))
         confidences += channels
         right = one.labels.answer
         for label, step in zip(one.labels.steps, one.chain.steps, strict=True):
             truth = (label.valid, label.sound, right, label.is_answer)
             step_rows.append((index, *truth, step.logprob_mean, step.logprob_min))
-        fast = calibrate(head.spec.calibration["fast"], {"answer_logit": float(logits[-1][ANSWER])})
+        fast = calibrate(head.spec.calibration["fast"], told[-1])
         logprobs = (logprob_mean(one.chain.steps), min(s.logprob_min for s in one.chain.steps))
         chain_rows.append((one.problem_index, right, channels[-1][ANSWER], fast, *logprobs))
     steps, whole = np.array(step_rows, dtype=np.float64), np.array(chain_rows, dtype=np.float64)

@@ -30,8 +30,11 @@ class Witness(Protocol):
         """The state (d,) after a token and the statistics of that token; None for the prompt's last."""
         ...
 
-    def judge(self) -> dict[str, float] | None:
-        """Channel name -> confidence at the end of a step; None if there is no calibrated one."""
+    def judge(self, *, ended: bool) -> dict[str, float] | None:
+        """Channel name -> confidence at the end of a step; None if there is no calibrated one.
+
+        ended: the model has ended the chain with it.
+        """
         ...
 
 
@@ -219,7 +222,8 @@ class Chain:
         text = self._step_text
         if not text.strip():
             return
-        verdict = self._witness.judge() if self._witness is not None and read else None
+        ended = self.finish_reason == "stop"
+        verdict = self._witness.judge(ended=ended) if self._witness is not None and read else None
         step = measured_step(
             text.strip(),
             (self._step_token, self._said),

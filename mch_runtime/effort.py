@@ -27,7 +27,7 @@ class SelectionSettings:
     draws votes where it finds the answer less likely right; ``think`` looks ahead there.
     """
 
-    ics_weight: float = 16.0
+    ics_weight: float = 32.0
     head_weight: float = 1.0
     sound_weight: float = 1.0
     energy_logprob: Literal["sum", "mean"] = "sum"

@@ -10,6 +10,7 @@ import numpy as np
 
 from mch_runtime.errors import HeadError
 from mch_runtime.file_types import file_type_name
+from mch_runtime.head.confidence import step_feature_names
 from mch_runtime.head.container import FoundHead, check_belongs, find_head, fingerprint, probe_cosine
 from mch_runtime.head.spec import Head
 from mch_runtime.llama.model import LlamaModel
@@ -61,10 +62,12 @@ def fit_head(model: LlamaModel, session: Session, options: EngineOptions) -> Fit
 
 def _check_names(head: Head) -> None:
     """A head that asks for what sage does not have cannot be run at all, not even by force."""
-    fast = head.spec.calibration.get("fast")
+    known = step_feature_names(head.spec)
+    of_steps = [head.spec.calibration.get(name) for name in ("fast", *head.spec.channels)]
+    asked = [name for calibrator in of_steps if calibrator for name in calibrator.features]
     wanted = {
         "token statistics": [name for name in head.spec.statistics if name not in FEATURES],
-        "calibration features": [name for name in (fast.features if fast else ()) if name != "answer_logit"],
+        "calibration features": [name for name in asked if name not in known],
     }
     for what, unknown in wanted.items():
         if unknown:

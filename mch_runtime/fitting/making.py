@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mch_runtime.errors import UsageError
 from mch_runtime.familiarity import read_questions
+from mch_runtime.fitting.curves import with_curves
 from mch_runtime.gguf_file import open_checked
 from mch_runtime.head.base import fingerprint
 from mch_runtime.head.calibration import with_calibrator
-from mch_runtime.head.fit import CHANNELS, FitConfig, TraceSet, fit, platt
-from mch_runtime.head.network import step_logits
+from mch_runtime.head.fit import CHANNELS, FitConfig, TraceSet, fit
 from mch_runtime.head.spec import Calibrator, Familiarity, Head, HeadSpec, Probe
 from mch_runtime.loading import hidden_after
 from mch_runtime.prompting import Prompt
@@ -29,7 +26,6 @@ PROBE_COSINE = 0.97
 WINDOW = 8
 FALSE_ALARMS = 0.01
 STEP_DELIMITER = "\n"
-ANSWER = CHANNELS.index("answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,26 +102,15 @@ def make_head(
         },
     )
     head = Head(spec, fitted.tensors)
-    last = greedy.last_steps
-    weight, bias = platt(chain_logits(head, greedy)[last, ANSWER], greedy.labels[last, ANSWER])
-    fast = Calibrator(features=("answer_logit",), weight=(weight,), bias=bias)
-    return with_calibrator(head, "fast", fast)
+    fast = Calibrator(
+        features=("answer_logit",), weight=(1.0,), bias=0.0
+    )  # where there is nothing to fit it to
+    return with_curves(with_calibrator(head, "fast", fast), held_out, greedy)
 
 
 def with_provenance(head: Head, more: Mapping[str, str | int | float]) -> Head:
     """The head that knows this about itself too."""
     return replace(head, spec=replace(head.spec, provenance={**head.spec.provenance, **more}))
-
-
-def chain_logits(head: Head, traces: TraceSet) -> NDArray[np.float64]:
-    """The numpy head's raw channel logits (n_steps, K) at every step's end, in order."""
-    rows = np.empty((len(traces.step_ends), len(head.spec.channels)))
-    for chain in range(len(traces.problems)):
-        first, behind = np.searchsorted(traces.step_chains, (chain, chain + 1))
-        span = slice(traces.starts[chain], traces.starts[chain + 1])
-        ends = traces.step_ends[first:behind].tolist()
-        rows[first:behind] = step_logits(head, traces.hidden[span], traces.features[span], ends)
-    return rows
 
 
 def familiarity_of(

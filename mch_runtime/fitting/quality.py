@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from mch_runtime.errors import NothingLearnedError
 from mch_runtime.evaluation.metrics import Array, Estimate, brier, ece, ece_floor
 from mch_runtime.evaluation.ranking import rank
-from mch_runtime.fitting.making import ANSWER, chain_logits
+from mch_runtime.fitting.curves import chain_logits, told
+from mch_runtime.head.confidence import calibrate, channel_confidences
 from mch_runtime.head.fit import CHANNELS, TraceSet
 from mch_runtime.head.spec import Head
-from mch_runtime.head.witness import calibrate
 
 HEAD, LOGPROB = "head", "mean log-probability"
-VALID = CHANNELS.index("valid")
+VALID, ANSWER = CHANNELS.index("valid"), CHANNELS.index("answer")
 FEWEST = 20  # right ones and wrong ones, without which nothing can be said
 
 
@@ -111,8 +111,10 @@ def measure(
     known = np.isfinite(test.labels[:, VALID]) & ~test.is_answer
     labels = test.labels[known, VALID]
     enough = min(int((labels > 0.5).sum()), int((labels <= 0.5).sum())) >= FEWEST
-    confidence = _scaled(head, logits[last, ANSWER])
-    fast = _fast(head, chain_logits(head, greedy)[greedy.last_steps, ANSWER])
+    at_end = [row for row, ends in zip(told(head, test), last, strict=True) if ends]
+    confidence = np.array([channel_confidences(head.spec, row, ended=True)["answer"] for row in at_end])
+    spoken = [row for row, ends in zip(told(head, greedy), greedy.last_steps, strict=True) if ends]
+    fast = np.array([calibrate(head.spec.calibration["fast"], row) for row in spoken])
     return Quality(
         questions=len(np.unique(test.problems)),
         answers=answers,
@@ -178,16 +180,6 @@ def _chain_means(traces: TraceSet, logprobs: Array) -> Array:
     lengths = (traces.step_ends - before).astype(np.float64)
     sums = np.bincount(traces.step_chains, lengths * logprobs)
     return np.asarray(sums / np.bincount(traces.step_chains, lengths))
-
-
-def _scaled(head: Head, logits: Array) -> Array:
-    spec = head.spec
-    scaled = spec.platt_scale[ANSWER] * logits + spec.platt_bias[ANSWER]
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(scaled, -60.0, 60.0))))
-
-
-def _fast(head: Head, logits: Array) -> Array:
-    return np.array([calibrate(head.spec.calibration["fast"], {"answer_logit": one}) for one in logits])
 
 
 def _calibration(confidence: Array, labels: NDArray[np.float32], rng: np.random.Generator) -> Calibration:

@@ -60,12 +60,6 @@ class HeadRun:
         z = self._norm(y, self._w["mch.out_norm.weight"])
         return np.asarray(z @ self._w["mch.confidence.weight"].T + self._w["mch.confidence.bias"])
 
-    def calibrate(self, logits: FloatArray) -> FloatArray:
-        """Confidences (K,): sigmoid(a * logit + b), with the Platt scaling stored with the head."""
-        spec = self.head.spec
-        scaled = np.asarray(spec.platt_scale) * logits.astype(np.float64) + np.asarray(spec.platt_bias)
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(scaled, -60.0, 60.0))), dtype=np.float32)
-
     def _norm(self, x: FloatArray, weight: FloatArray) -> FloatArray:
         scale = np.sqrt(
             np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(self.head.spec.rms_epsilon)

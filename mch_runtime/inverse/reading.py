@@ -220,7 +220,7 @@ class _Reader:
             return
         self._witness.push(hidden, self.statistics[-1] if self.statistics else None)
         if read in self._judged:
-            confidence = self._witness.judge()
+            confidence = self._witness.judge(ended=read == len(self._token_ids))
             self._judged[read] = (self._witness.channels, confidence)
 
     def result(self, branch: Branch, *, options: tuple[tuple[Option, ...], ...] | None) -> Read:

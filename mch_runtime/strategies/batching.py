@@ -1,14 +1,15 @@
 """Many chains in one batch: one that ends frees its place, and the next waiting one takes it.
 
-The chains may belong to one question or to many. Those of one question share its prompt in the cache. When the
-context fills up, the chain that began last gives its place back and is read again later; what it has
-written stays.
+The chains may belong to one question or to many. Those of one question share its prompt in the cache, and as long
+as they say the same they are read as one: what each of them draws next is its own, and one that says something else
+goes on by itself from there. When the context fills up, the chain that began last gives its place back and is read
+again later; what it has written stays.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ class Row:
         self.branch: Branch | None = None
         self.steps = steps
         self.hold = hold
+        self.said: Hashable = (id(trunk), tuple(chain.token_ids))  # equal for rows that have said the same
         self._parent = parent
         self._resources = ExitStack()
 
@@ -69,16 +71,30 @@ class Row:
         self.branch = self._resources.enter_context(session.fork(branch, length=length))
         self._parent = None
 
+    def follow(self, session: Session, other: Row) -> None:
+        """Take over what another row has read."""
+        assert other.branch is not None
+        self.close()
+        self._parent = other.branch, other.branch.length
+        self.open(session)
+
     def close(self) -> None:
         """Give the place back; the chain keeps what it has."""
         self.branch = None
         self._resources.close()
 
+    def ride(self) -> None:
+        """Another row was read for this one; without a place it would begin at the trunk."""
+        self._parent = None
+
     def due(self) -> Sequence[int]:
         """What of the prompt and the chain the branch has not taken yet: its last token at least."""
-        assert self.branch is not None
         prompt = self.trunk.token_ids
-        taken = self.branch.length + self.trunk.skipped - len(prompt)
+        if self.branch is not None:
+            length = self.branch.length
+        else:
+            length = self._parent[1] if self._parent is not None else self.trunk.branch.length
+        taken = length + self.trunk.skipped - len(prompt)
         written = self.chain.token_ids
         return written[taken:] if taken >= 0 else [*prompt[taken:], *written]
 
@@ -115,19 +131,26 @@ class Batch:
         Raises ResourceError if not even one row has room, and Interrupted.
         """
         self._admit()
-        writing = self._fitting()
-        if not writing:
+        groups = self._fitting()
+        if not groups:
             return
 
         def read(block: Block) -> None:
-            advance(block, ((row, writing[feed].chain) for row, feed in enumerate(block.feeds)))
+            advance(
+                block,
+                ((place, row.chain) for place, feed in enumerate(block.feeds) for row in groups[feed]),
+            )
 
         feeds = []
-        for row in writing:
-            assert row.branch is not None
-            feeds.append(Feed.last(row.branch, row.due()))
+        for leader, *_ in groups:
+            if leader.branch is None:
+                leader.open(self._session)
+            assert leader.branch is not None
+            feeds.append(Feed.last(leader.branch, leader.due()))
         try:
             self._session.decode(feeds, read)
+            for group in groups:
+                self._part(*group)
         finally:
             for row in [row for row in self._live if row.ended]:
                 self._live.remove(row)
@@ -143,27 +166,50 @@ class Batch:
 
     def _admit(self) -> None:
         while self._waiting and self._can_admit():
-            row = self._waiting.popleft()
-            row.open(self._session)
-            self._live.append(row)
+            self._live.append(self._waiting.popleft())
 
     def _can_admit(self) -> bool:
         if not self._live:
             return True
         session, count = self._session, len(self._live) + 1
+        unopened = sum(row.branch is None for row in self._live)
         return (
             count <= self._most
-            and session.free_branches > SPARE_BRANCHES
+            and session.free_branches - unopened > SPARE_BRANCHES
             and session.free_tokens >= ROOM_TO_BEGIN * count
         )
 
-    def _fitting(self) -> list[Row]:
-        """The rows to be written, after as many have been made to wait as the context has no room for."""
+    def _fitting(self) -> list[list[Row]]:
+        """The rows to be written, after as many have been made to wait as the context has no room for.
+
+        Those that have said the same are together, the one that has been read furthest first: it is read for all.
+        """
         while True:
-            writing = [row for row in self._live if not row.stands]
-            needed = sum(len(row.due()) for row in writing)
-            if len(writing) < 2 or needed <= self._session.free_tokens or not self._let_wait():
-                return writing
+            groups: dict[Hashable, list[Row]] = {}
+            for row in self._live:
+                if not row.stands:
+                    groups.setdefault(row.said, []).append(row)
+            found = [sorted(group, key=_unread) for group in groups.values()]
+            needed = sum(len(group[0].due()) for group in found)
+            if len(found) < 2 or needed <= self._session.free_tokens or not self._let_wait():
+                return found
+
+    def _part(self, leader: Row, *others: Row) -> None:
+        """Let those that said something else than the leader, which was read for all, go on by themselves."""
+        said: dict[tuple[int, int], list[Row]] = {}
+        for row in others:
+            row.ride()
+        for row in (leader, *others):
+            said.setdefault((len(row.chain.token_ids), row.chain.token_ids[-1]), []).append(row)
+        for group in said.values():
+            mark = object()
+            for row in group:
+                row.said = mark
+            going = [row for row in group if not row.ended and not row.stands]
+            kept = [row for row in group if row.hold and row not in going]
+            for row in (*kept, *(going[:1] if leader not in going else ())):
+                if row is not leader:
+                    row.follow(self._session, leader)
 
     def _let_wait(self) -> bool:
         """Take its place from the row that began last, unless it is the only one; whether there was one."""
@@ -175,3 +221,7 @@ class Batch:
         row.close()
         self._waiting.appendleft(row)
         return True
+
+
+def _unread(row: Row) -> int:
+    return len(row.due())

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mch_runtime.effort import Effort, SelectionSettings
+from mch_runtime.head.confidence import calibrate
 from mch_runtime.head.spec import Head
-from mch_runtime.head.witness import calibrate
 from mch_runtime.strategies.outcome import Outcome
 from mch_runtime.strategies.selection import selection_features
 from mch_runtime.trace import Mode

@@ -146,15 +146,37 @@ class Head:
             z = self._norm(x[end] + w["mch.attn_out.weight"] @ mixed, "mch.out_norm.weight")
             logits.append(w["mch.confidence.weight"] @ z + w["mch.confidence.bias"])
         raw = np.array(logits)
-        platt = (np.array(self.meta[f"mch.confidence.platt_{part}"]) for part in ("scale", "bias"))
-        scale, bias = platt
-        return raw, sigmoid(scale * raw + bias)
+        told = [self._told(*row) for row in zip(raw, features[list(ends)], strict=True)]
+        return raw, np.array([self._channels(row, ended=k == len(told) - 1) for k, row in enumerate(told)])
 
-    def fast(self, answer_logit: float) -> float:
-        """P(the answer is right) of a single greedy chain."""
-        assert self.meta["mch.calibration.fast.features"] == ["answer_logit"]
-        (weight,), bias = (self.meta[f"mch.calibration.fast.{part}"] for part in ("weight", "bias"))
-        return float(sigmoid(np.array(weight * answer_logit + bias)))
+    def fast(self, logits: np.ndarray, features: np.ndarray) -> float:
+        """P(the answer is right) of a single greedy chain, by the raw channels and features at its end."""
+        return self._calibrated("fast", self._told(logits, features))
+
+    def _told(self, logits: np.ndarray, features: np.ndarray) -> dict[str, float]:
+        """What calibrators may ask for."""
+        told = dict(zip(self.meta["mch.statistics"], map(float, features), strict=True))
+        for name, logit in zip(self.meta["mch.confidence.channels"], map(float, logits), strict=True):
+            told[f"{name}_logit"] = logit
+            told |= {f"{name}_logit_above_{knot}": max(0.0, logit - knot) for knot in range(5)}
+        return told
+
+    def _channels(self, told: dict[str, float], *, ended: bool) -> list[float]:
+        found = []
+        for k, name in enumerate(self.meta["mch.confidence.channels"]):
+            owns = [f"{name}_at_end", name] if ended else [name]
+            own = next((one for one in owns if f"mch.calibration.{one}.bias" in self.meta), None)
+            scale, bias = (self.meta[f"mch.confidence.platt_{part}"][k] for part in ("scale", "bias"))
+            line = float(sigmoid(np.array(scale * told[f"{name}_logit"] + bias)))
+            found.append(self._calibrated(own, told) if own else line)
+        return found
+
+    def _calibrated(self, name: str, told: dict[str, float]) -> float:
+        names, weight, bias = (
+            self.meta[f"mch.calibration.{name}.{p}"] for p in ("features", "weight", "bias")
+        )
+        score = bias + sum(w * told[feature] for w, feature in zip(weight, names, strict=True))
+        return float(sigmoid(np.array(score)))
 
     def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
         eps = self.meta["mch.layer_norm_rms_epsilon"]

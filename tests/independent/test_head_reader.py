@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mch_runtime.gguf_file import open_checked, read_tensor
+from mch_runtime.head.confidence import calibrate, channel_confidences, step_features
 from mch_runtime.head.format import decode_head
-from mch_runtime.head.network import HeadRun, step_logits
-from mch_runtime.head.witness import calibrate
+from mch_runtime.head.network import step_logits
 from mch_runtime.statistics import FeatureTrack, TokenStatistics
 from sage_cli.assets import DEFAULT_MODEL
 from tests.independent import head_reader
@@ -42,9 +42,8 @@ def vector(head: Head) -> list[tuple[float, ...]]:
     """Rows of the page's table: position, raw and calibrated channels, ``fast``."""
     rows = features(head.meta["mch.statistics"], tokens(), ENDS)
     raw, calibrated = head.run(states(head.meta["mch.embedding_length"]), rows, ENDS)
-    answer = head.meta["mch.confidence.channels"].index("answer")
     return [
-        (end, *map(float, one), *map(float, other), head.fast(one[answer]))
+        (end, *map(float, one), *map(float, other), head.fast(one, rows[end]))
         for end, one, other in zip(ENDS, raw, calibrated, strict=True)
     ]
 
@@ -75,11 +74,12 @@ def test_it_agrees_with_sage(head: Head) -> None:
             track.end_step()
     assert np.allclose(rows, features(spec.statistics, tokens(), ENDS), atol=1e-5)
     logits = step_logits(own, states(spec.embedding_length), rows, ENDS)
-    for line, row in zip(vector(head), logits, strict=True):
+    for line, row, end in zip(vector(head), logits, ENDS, strict=True):
         assert np.allclose(line[1:4], row, atol=1e-4)
-        assert np.allclose(line[4:7], HeadRun(own).calibrate(row), atol=1e-5)
-        fast = calibrate(spec.calibration["fast"], {"answer_logit": float(row[2])})
-        assert math.isclose(line[7], fast, abs_tol=1e-5)
+        told = step_features(spec, row, rows[end])
+        channels = channel_confidences(spec, told, ended=end == ENDS[-1])
+        assert np.allclose(line[4:7], list(channels.values()), atol=1e-4)
+        assert math.isclose(line[7], calibrate(spec.calibration["fast"], told), abs_tol=1e-4)
 
 
 def test_the_fingerprint_is_the_bases(head: Head) -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mch_runtime.errors import UsageError
 from mch_runtime.head.calibration import fit_calibrator, with_calibrator
-from mch_runtime.head.witness import calibrate
+from mch_runtime.head.confidence import (
+    KNOTS,
+    calibrate,
+    channel_confidences,
+    step_feature_names,
+    step_features,
+)
+from mch_runtime.head.spec import Calibrator
 from tests.head_samples import random_head
 
 
@@ -53,3 +62,27 @@ def test_a_head_keeps_its_other_calibrators() -> None:
     fitted = fit_calibrator(*samples(100), ("a",))
     changed = with_calibrator(head, "think", fitted)
     assert changed.spec.calibration == {**head.spec.calibration, "think": fitted}
+
+
+def test_a_channel_with_a_calibrator_of_its_own_leaves_the_platt_line() -> None:
+    spec = random_head().spec
+    logits, statistics = [0.5] * len(spec.channels), [0.1] * len(spec.statistics)
+    features = step_features(spec, logits, statistics)
+    assert set(features) == step_feature_names(spec)
+    plain = channel_confidences(spec, features, ended=False)
+    name, other = spec.channels[0], spec.channels[1]
+    own = Calibrator(features=(f"{other}_logit", spec.statistics[0]), weight=(2.0, 10.0), bias=-1.0)
+    changed = replace(spec, calibration={name: own})
+    found = channel_confidences(changed, features, ended=True)
+    assert found[name] == pytest.approx(1 / (1 + np.exp(-1.0)))
+    assert {key: found[key] for key in spec.channels[1:]} == {key: plain[key] for key in spec.channels[1:]}
+    at_end = replace(changed, calibration={**changed.calibration, f"{name}_at_end": replace(own, bias=0.0)})
+    assert channel_confidences(at_end, features, ended=False) == found
+    assert channel_confidences(at_end, features, ended=True)[name] > found[name]
+
+
+def test_a_calibrator_may_bend() -> None:
+    spec = random_head().spec
+    features = step_features(spec, [2.5] * len(spec.channels), [0.0] * len(spec.statistics))
+    name = spec.channels[0]
+    assert [features[f"{name}_logit_above_{knot}"] for knot in KNOTS] == [2.5, 1.5, 0.5, 0.0, 0.0]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mch_runtime.errors import UsageError
+from mch_runtime.head.confidence import channel_confidences, step_features
 from mch_runtime.head.fit import CHANNELS, FitConfig, TraceSet, fit, import_torch, platt
-from mch_runtime.head.network import HeadRun, step_logits
+from mch_runtime.head.network import step_logits
 from mch_runtime.head.spec import Head, tensor_shapes
 from tests.head_samples import random_head
 
@@ -86,7 +87,9 @@ def _confidences(head: Head, traces: TraceSet) -> list[np.ndarray]:
         span = slice(traces.starts[chain], traces.starts[chain + 1])
         ends = traces.step_ends[traces.step_chains == chain]
         logits = step_logits(head, traces.hidden[span], traces.features[span], ends)
-        found += map(HeadRun(head).calibrate, logits)
+        seen = traces.features[span][ends]
+        told = (step_features(head.spec, *row) for row in zip(logits, seen, strict=True))
+        found += [np.array(list(channel_confidences(head.spec, row, ended=False).values())) for row in told]
     return found
 
 

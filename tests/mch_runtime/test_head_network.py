@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mch_runtime.head.confidence import channel_confidences, step_features
 from mch_runtime.head.network import HeadRun, step_logits
 from mch_runtime.head.reference import calibrated, channel_logits
 from mch_runtime.head.spec import Head
@@ -46,7 +47,11 @@ def test_reference_vector() -> None:
     features = np.array(stored["features"], dtype=np.float32)
     got = step_logits(head, hidden, features, stored["step_ends"])
     assert np.allclose(got, stored["logits"], atol=1e-5)
-    confidences = [HeadRun(head).calibrate(row) for row in got]
+    nothing = [0.0] * len(spec.statistics)
+    confidences = [
+        list(channel_confidences(spec, step_features(spec, row, nothing), ended=False).values())
+        for row in got
+    ]
     assert np.allclose(confidences, stored["confidence"], atol=1e-5)
     assert np.allclose([calibrated(spec, row) for row in got], stored["confidence"], atol=1e-5)
 

@@ -79,7 +79,7 @@ class _Recorder:
         self.features.append(features)
         self.run.push(hidden, features)
 
-    def judge(self) -> None:
+    def judge(self, *, ended: bool) -> None:
         self.ends.append(len(self.hidden) - 1)
         self.logits.append(self.run.logits())
         self.track.end_step()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mch_runtime.errors import NothingLearnedError
-from mch_runtime.fitting.making import Tie, chain_logits, make_head
+from mch_runtime.fitting.curves import chain_logits
+from mch_runtime.fitting.making import Tie, make_head
 from mch_runtime.fitting.quality import measure, require_better, require_both
 from mch_runtime.head.fit import FitConfig, TraceSet
 from mch_runtime.head.spec import Head, Probe
