@@ -71,7 +71,7 @@ def test_only_a_head_that_knows_something_passes(informative: bool) -> None:
 def test_the_head_is_described() -> None:
     pytest.importorskip("torch")
     head, test = fitted(informative=True)
-    assert head.spec.calibration.keys() == {"fast"}
+    assert head.spec.calibration.keys() == {"fast", "answer", "answer_at_end"}
     assert head.spec.provenance["a"] == 1
     assert chain_logits(head, test).shape == (len(test.step_ends), 3)
 
