@@ -14,9 +14,6 @@ from mch_runtime.evaluation.tasks import read_task
 from mch_runtime.options import EngineOptions
 from sage_cli import assets
 
-CTX_OF_ONE = 640  # tokens of question and chain together
-BESIDE = 8
-
 
 def sample_problems(
     path: Path,
@@ -28,18 +25,9 @@ def sample_problems(
     limit: int | None = None,
     settings: SelectionSettings | None = None,
 ) -> int:
-    """Ask what has no sample yet in ``out``; how many problems have one.
-
-    Every sequence has a cache of its own and attention is computed as it is: with many short chains of a small
-    model that is faster.
-    """
+    """Ask what has no sample yet in ``out``; how many problems have one."""
     task = read_task("pico", path)
-    options = replace(
-        EngineOptions(model=assets.DEFAULT_MODEL, ctx_size=CTX_OF_ONE, threads=1),
-        deterministic=True,
-        flash_attention=False,
-        max_sequences=votes + BESIDE,
-    )
+    options = EngineOptions(model=assets.DEFAULT_MODEL, threads=1).side_by_side(votes)
     with Engine.open(options) as engine:
         setup = Setup(
             task="pico",

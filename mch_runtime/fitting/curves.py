@@ -43,7 +43,7 @@ def with_curve(
     head: Head, name: str, rows: Told, labels: NDArray[np.float32], chosen: NDArray[np.bool_]
 ) -> Head:
     """rows: what is told of n steps; labels: (n,) whether the answer is right, nan where unknown; chosen: (n,)."""
-    places = np.flatnonzero(chosen & np.isfinite(labels))
+    places = np.flatnonzero(chosen & np.isfinite(labels)).tolist()
     right = [bool(labels[place] > 0.5) for place in places]
     if all(right) or not any(right):
         return head
@@ -54,9 +54,8 @@ def with_curve(
 def told(head: Head, traces: TraceSet) -> list[dict[str, float]]:
     """What calibrators are shown at every step's end (n_steps), in order."""
     logits = chain_logits(head, traces)
-    names = head.spec.statistics
     at_ends = traces.features[traces.starts[traces.step_chains] + traces.step_ends]
-    statistics = at_ends[:, [FEATURE_NAMES.index(name) for name in names]]
+    statistics = at_ends[:, [FEATURE_NAMES.index(name) for name in head.spec.statistics]]
     return [step_features(head.spec, *row) for row in zip(logits, statistics, strict=True)]
 
 
