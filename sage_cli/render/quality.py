@@ -196,7 +196,7 @@ def _chart(report: QualityReport) -> str:
         for (x, _), (share, _) in zip(points, report.kl_quantiles, strict=True)
         if share in (0.25, 0.5, 0.75, 1.0)
     ]
-    title = "KL divergence in nats, by share of tokens"
+    title = "KL divergence in nats on a logarithmic scale, by share of tokens"
     return element("h2", title) + element(
         "svg",
         element("title", title, id="kl-title"),
