@@ -14,7 +14,7 @@ MOST_VOTES = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionSettings:
-    """All that is to be chosen on validation data. The defaults come from a prototype.
+    """All that is to be chosen on validation data; for sage-pico ``benchmarks.selection`` did.
 
     ics_weight, head_weight: a vote weighs exp(ics_weight * ICS + head_weight * answer logit). sound_weight:
     lambda_c of the energy, whose lambda_i is ics_weight; energy_logprob: what of log P(z | x) it takes.
@@ -38,7 +38,7 @@ class SelectionSettings:
     candidates: int = 4
     rollouts: int = 1
     look_ahead_below: float = 0.5
-    vote_below: float = 0.9
+    vote_below: float = 0.8
 
     def with_skepticism(self, skepticism: float) -> SelectionSettings:
         """lambda_i = ``skepticism``; all other doubts in proportion. Raises UsageError below 0."""

@@ -13,11 +13,28 @@ import numpy as np
 from benchmarks.record import RECORDS, print_table, write_record
 from benchmarks.selection.certain import certain
 from benchmarks.selection.chains import load
+from benchmarks.selection.effort import (
+    Answers,
+    by_steps,
+    chosen,
+    compared,
+    curve,
+    load_modes,
+    look_ahead,
+    voted,
+)
 from benchmarks.selection.problems import write_problems
 from benchmarks.selection.sampling import sample_problems
-from benchmarks.selection.votes import GUIDED, MAJORITY, choose, growth, table
+from benchmarks.selection.votes import GUIDED, MAJORITY, calibration, choose, growth, table
+from mch_runtime.effort import SelectionSettings
+from mch_runtime.gguf_file import open_checked
+from mch_runtime.head.container import find_head
+from mch_runtime.head.spec import Head
+from sage_cli import assets
 
 FOLDER = Path("build/selection")
+MODE_VOTES = 8
+LOOK_AHEAD_ALONE = SelectionSettings(look_ahead_below=0.9, vote_below=0.0)
 COUNTS = (1, 2, 4, 8, 16, 32)
 
 
@@ -29,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--validation", type=int, default=600, help="problems of each level")
     parser.add_argument("--test", type=int, default=1000, help="problems of each level")
     parser.add_argument("--votes", type=int, default=32)
+    parser.add_argument("--limit", type=int, help="problems that the modes are asked (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--records", type=Path, default=RECORDS, help="where the record goes")
     arguments = parser.parse_args(argv)
@@ -53,6 +71,88 @@ def _sample(arguments: argparse.Namespace) -> None:
         )
 
 
+def _ask(arguments: argparse.Namespace) -> None:
+    """The modes on the test problems, look-ahead alone too; of the validation problems fast is enough."""
+    for split, modes in (("validation", ("fast",)), ("test", ("fast", "think", "auto"))):
+        path = arguments.dir / f"{split}.jsonl"
+        out = arguments.dir / f"{split}-modes.jsonl"
+        sample_problems(path, out, modes=modes, votes=MODE_VOTES, seed=arguments.seed, limit=arguments.limit)
+    sample_problems(
+        arguments.dir / "test.jsonl",
+        arguments.dir / "test-look-ahead.jsonl",
+        modes=("fast", "auto"),
+        votes=MODE_VOTES,
+        seed=arguments.seed,
+        limit=arguments.limit,
+        settings=LOOK_AHEAD_ALONE,
+    )
+
+
+def _modes(arguments: argparse.Namespace) -> None:
+    rng = np.random.default_rng(arguments.seed)
+    validation = _validation(arguments)
+    samples, test = load_modes(arguments.dir / "test-modes.jsonl")
+    standard = np.array([one.problem.group == "standard" for one in samples])
+    of_standard = {mode: found.of(standard) for mode, found in test.items()}
+    on_validation = curve(validation)
+    results: dict[str, Any] = {
+        "votes": MODE_VOTES,
+        "seed": arguments.seed,
+        "vote_below": SelectionSettings().vote_below,
+        "look_ahead_below": SelectionSettings().look_ahead_below,
+        "problems": {"validation": len(validation["fast"].right), "test": len(samples)},
+        "validation_curve": on_validation,
+        "validation_threshold": chosen(on_validation),
+        "mixture": compared(test, rng=rng),
+        "standard": compared(of_standard, rng=rng),
+        "curve": curve(test),
+        "standard_curve": curve(of_standard),
+        "by_steps": by_steps(samples, test),
+        "look_ahead": _look_ahead(arguments, rng),
+    }
+    for title in ("mixture", "standard"):
+        print_table(
+            title,
+            ["mode", "right, %", "against fast", "of think's", "cost of think's", "ECE (floor)"],
+            [_mode_row(mode, row) for mode, row in results[title].items()],
+        )
+    print(f"\nlook-ahead alone: {results['look_ahead']}")
+    record = write_record("selection", results, variant="modes", directory=arguments.records)
+    print(f"\nrecord: {record}")
+
+
+def _validation(arguments: argparse.Namespace) -> dict[str, Answers]:
+    """fast, and guided votes in think's place, on the validation problems that have both."""
+    samples, asked = load_modes(arguments.dir / "validation-modes.jsonl")
+    _, chains = load(arguments.dir / "validation-samples.jsonl")
+    drawn = {one.problem.sha256: place for place, one in enumerate(chains.samples)}
+    both = [place for place, one in enumerate(samples) if one.problem.sha256 in drawn]
+    order = np.array([drawn[samples[place].problem.sha256] for place in both])
+    votes = voted(chains.chains(0, MODE_VOTES))
+    return {"fast": asked["fast"].of(np.array(both)), "think": votes.of(order)}
+
+
+def _mode_row(mode: str, row: dict[str, Any]) -> list[str]:
+    known = row["confidence"]
+    return [
+        mode,
+        "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * row["right"][k] for k in ("value", "low", "high"))),
+        "{value:+.1f} [{low:.1f}, {high:.1f}]".format(**row["against_fast"]),
+        f"{100 * row['of_think']:.1f} %",
+        f"{100 * row['cost_of_think']:.1f} %",
+        f"{known['ece']:.3f} ({known['floor']:.3f})" if known else "",
+    ]
+
+
+def _look_ahead(arguments: argparse.Namespace, rng: np.random.Generator) -> dict[str, Any]:
+    """Other steps alone, without votes, beside guided votes on the same problems that cost about as much."""
+    samples, asked = load_modes(arguments.dir / "test-look-ahead.jsonl")
+    _, chains = load(arguments.dir / "test-samples.jsonl")
+    names = {one.problem.sha256 for one in samples}
+    same = chains.of(np.array([one.problem.sha256 in names for one in chains.samples]))
+    return look_ahead(asked, same, rng=rng)
+
+
 def _votes(arguments: argparse.Namespace) -> None:
     setup, validation = load(arguments.dir / "validation-samples.jsonl")
     _, test = load(arguments.dir / "test-samples.jsonl")
@@ -72,6 +172,9 @@ def _votes(arguments: argparse.Namespace) -> None:
         results["settings"][key] = asdict(settings)
         results["mixture"][key] = table(test.chains(0, count), settings, rng=rng)
         results["standard"][key] = table(standard.chains(0, count), settings, rng=rng)
+        calibrator = _head().spec.calibration["vote"]
+        for level, some in (("mixture", test), ("standard", standard)):
+            results[level][key]["confidence"] = calibration(some.chains(0, count), calibrator, rng=rng)
         _print(f"mixture, {count} chains", results["mixture"][key])
         _print(f"standard, {count} chains", results["standard"][key])
     counts = [count for count in COUNTS if count <= arguments.votes]
@@ -79,6 +182,16 @@ def _votes(arguments: argparse.Namespace) -> None:
     results["certain"] = certain(validation, test, rng=rng)
     print(f"\nmajorities of at least 75 %: {results['certain']}")
     print(f"\nrecord: {write_record('selection', results, directory=arguments.records)}")
+
+
+def _head() -> Head:
+    """The embedded model's."""
+    path = assets.DEFAULT_MODEL
+    with open_checked(path) as (fd, gguf):
+        found = find_head(path, fd, gguf, path.stat().st_size)
+    assert found is not None
+    assert found.head is not None
+    return found.head
 
 
 def _print(title: str, results: dict[str, Any]) -> None:
@@ -100,9 +213,10 @@ def _print(title: str, results: dict[str, Any]) -> None:
     print_table(title, ["rule", "right, %", "against the majority", "McNemar p"], rows)
     print(f"\n{GUIDED} against: {results['guided_against']}")
     print(f"errors of the {MAJORITY} removed: {results['errors_removed']}")
+    print(f"confidence of {GUIDED}: {results['confidence']}")
 
 
-STEPS = {"problems": _problems, "sample": _sample, "votes": _votes}
+STEPS = {"problems": _problems, "sample": _sample, "votes": _votes, "ask": _ask, "modes": _modes}
 
 if __name__ == "__main__":
     main()

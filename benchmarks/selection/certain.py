@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.selection.chains import Array, ChainSet
-from benchmarks.selection.rules import Elected, elect
+from benchmarks.selection.rules import Elected, elect, filled
 from mch_runtime.evaluation.ranking import rank
 from mch_runtime.head.calibration import fit_calibrator
 from mch_runtime.head.confidence import calibrate
@@ -44,6 +45,7 @@ def certain(validation: ChainSet, test: ChainSet, *, rng: np.random.Generator) -
 
 
 def _measured(chains: ChainSet) -> tuple[list[dict[str, float]], NDArray[np.bool_]]:
+    chains = replace(chains, measures={name: filled(values) for name, values in chains.measures.items()})
     elected = elect(chains, np.zeros(chains.answers.shape))
     agreed = np.flatnonzero(elected.share >= AGREED)
     return [_features(chains, elected, int(place)) for place in agreed], elected.right[agreed]

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.selection.chains import Array
+from benchmarks.selection.chains import Array, ChainSet
+from benchmarks.selection.rules import elect, shipped_coefficients, weighed
 from benchmarks.selection.votes import points
+from mch_runtime.effort import SelectionSettings
 from mch_runtime.evaluation.metrics import brier, ece, ece_floor, mcnemar, paired_difference, wilson
 from mch_runtime.evaluation.samples import Answered, Sample, from_lines
 from mch_runtime.evaluation.source import read_rows
@@ -30,6 +32,10 @@ class Answers:
     confidence: Array
     tokens: Array
     seconds: Array
+
+    def of(self, some: NDArray[Any]) -> Answers:
+        """The answers to some of the problems: a mask (P,), or places."""
+        return Answers(self.right[some], self.confidence[some], self.tokens[some], self.seconds[some])
 
 
 def load_modes(path: Path) -> tuple[list[Sample], dict[str, Answers]]:
@@ -116,6 +122,42 @@ def chosen(curve_of_validation: Sequence[Mapping[str, float]]) -> float:
     """The cheapest threshold that keeps ``KEEPS`` of think's accuracy."""
     able = [row for row in curve_of_validation if row["of_think"] >= KEEPS]
     return min(able, key=lambda row: row["cost_of_think"])["threshold"]
+
+
+def voted(chains: ChainSet) -> Answers:
+    """Guided votes of all chains that are there, scoring included."""
+    most = max(len(one.chains.scored) for one in chains.samples if one.chains)
+    count = chains.right.shape[1]
+    scored = np.array([one.chains.scored_tokens if one.chains else 0 for one in chains.samples])
+    elected = elect(chains, weighed(chains, shipped_coefficients(SelectionSettings())))
+    unknown = np.full(len(scored), np.nan)
+    return Answers(elected.right, unknown, chains.tokens.sum(axis=1) + scored * count / most, unknown)
+
+
+def look_ahead(asked: Mapping[str, Answers], chains: ChainSet, *, rng: np.random.Generator) -> dict[str, Any]:
+    """Accuracy and tokens of ``auto`` as it was asked, and of guided votes with the number of chains whose tokens, scoring
+    included, come nearest to its own.
+    """
+    fast, ahead = asked["fast"], asked["auto"]
+    counts = range(1, chains.right.shape[1] + 1)
+    found = {n: voted(chains.chains(0, n)) for n in counts}
+    count = min(counts, key=lambda n: abs(found[n].tokens.sum() - ahead.tokens.sum()))
+    votes = found[count].right
+    return {
+        "problems": len(fast.right),
+        "fast": wilson(int(fast.right.sum()), len(fast.right)).plain(),
+        "look_ahead": wilson(int(ahead.right.sum()), len(ahead.right)).plain(),
+        "against_fast": points(paired_difference(fast.right, ahead.right, rng=rng)),
+        "mcnemar_p": float(f"{mcnemar(fast.right, ahead.right)[2]:.3g}"),
+        "tokens": round(float(ahead.tokens.mean()), 1),
+        "votes": {
+            "chains": count,
+            "tokens": round(float(found[count].tokens.mean()), 1),
+            "right": wilson(int(votes.sum()), len(votes)).plain(),
+            "against_look_ahead": points(paired_difference(ahead.right, votes, rng=rng)),
+            "mcnemar_p": float(f"{mcnemar(ahead.right, votes)[2]:.3g}"),
+        },
+    }
 
 
 def by_steps(samples: Sequence[Sample], modes: Mapping[str, Answers]) -> dict[str, dict[str, float]]:

@@ -52,19 +52,19 @@ def weighed(chains: ChainSet, coefficients: Mapping[str, float]) -> Array:
     """(P, N) the sum of measures times coefficients; what is not known of a chain counts as the least of its problem."""
     total = np.zeros(chains.answers.shape)
     for name, coefficient in coefficients.items():
-        total += coefficient * _filled(chains.measures[name])
+        total += coefficient * filled(chains.measures[name])
     return total
 
 
 def only_the_best(chains: ChainSet, name: str) -> Array:
     """All weight to the chain with an answer that has the highest measure."""
-    values = np.where(chains.answers >= 0, _filled(chains.measures[name]), -np.inf)
+    values = np.where(chains.answers >= 0, filled(chains.measures[name]), -np.inf)
     return np.where(values == values.max(axis=1, keepdims=True), 0.0, -1e9)
 
 
 def deepconf(chains: ChainSet, keep: float) -> Array:
     """Votes weighted by the bottom window, of the share ``keep`` of chains whose window is best (arXiv 2508.15260)."""
-    window = _filled(chains.measures["bottom_window"])
+    window = filled(chains.measures["bottom_window"])
     kept = max(1, int(np.ceil(keep * window.shape[1])))
     threshold = np.sort(window, axis=1)[:, ::-1][:, kept - 1 : kept]
     return np.where(window >= threshold, np.log(np.maximum(window, 1e-9)), -1e9)
@@ -76,7 +76,7 @@ def fit(chains: ChainSet, names: Sequence[str]) -> dict[str, float]:
     """
     mixed = chains.right.any(axis=1) & ~chains.right.all(axis=1)
     some = chains.of(mixed)
-    values = np.stack([_filled(some.measures[name]) for name in names], axis=2)
+    values = np.stack([filled(some.measures[name]) for name in names], axis=2)
     spread = (values - values.mean(axis=1, keepdims=True)).std(axis=(0, 1))
     values = values / spread
     weight = np.zeros(len(names))
@@ -99,6 +99,7 @@ def shipped_coefficients(settings: SelectionSettings) -> dict[str, float]:
     return {"ics": settings.ics_weight, "head": settings.head_weight}
 
 
-def _filled(values: Array) -> Array:
+def filled(values: Array) -> Array:
+    """What is not known of a chain as the least of its problem, (P, N)."""
     least = np.nanmin(np.where(np.isnan(values), np.inf, values), axis=1, keepdims=True)
     return np.where(np.isnan(values), np.where(np.isinf(least), 0.0, least), values)

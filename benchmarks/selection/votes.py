@@ -19,8 +19,20 @@ from benchmarks.selection.rules import (
     shipped_coefficients,
     weighed,
 )
-from mch_runtime.effort import SelectionSettings
-from mch_runtime.evaluation.metrics import Estimate, mcnemar, paired_difference, wilson
+from mch_runtime.effort import Effort, SelectionSettings
+from mch_runtime.evaluation.metrics import (
+    Estimate,
+    auroc,
+    brier,
+    ece,
+    ece_floor,
+    mcnemar,
+    paired_difference,
+    wilson,
+)
+from mch_runtime.head.confidence import calibrate
+from mch_runtime.head.spec import Calibrator
+from mch_runtime.strategies.selection import select, selection_features
 
 MAJORITY, GUIDED, DEEPCONF, BEST = "plain majority", "guided votes", "DeepConf", "best by log-probability"
 # What votes may be weighed by; the validation problems say how much.
@@ -184,3 +196,27 @@ def _mean(values: Array) -> dict[str, float]:
     error = 1.96 * float(values.std()) / len(values) ** 0.5
     mean = float(values.mean())
     return Estimate(mean, mean - error, mean + error).plain()
+
+
+def calibration(chains: ChainSet, calibrator: Calibrator, *, rng: np.random.Generator) -> dict[str, float]:
+    """What the confidence of ``vote`` is worth, when all chains that are there are drawn."""
+    count = chains.right.shape[1]
+    confidence, right = [], []
+    for one in chains.samples:
+        assert one.chains is not None
+        scored = one.chains.scored[:count]
+        selection = select(scored, Effort().rule, SelectionSettings())
+        features = selection_features(scored, selection)
+        if selection.answer is not None and set(calibrator.features) <= set(features):
+            confidence.append(calibrate(calibrator, features))
+            right.append(selection.answer == one.problem.answer)
+    told, truth = np.array(confidence), np.array(right, dtype=np.float64)
+    return {
+        "n": len(told),
+        "right": round(float(truth.mean()), 4),
+        "mean": round(float(told.mean()), 4),
+        "ece": round(ece(told, truth), 4),
+        "floor": round(ece_floor(told, rng=rng), 4),
+        "brier": round(brier(told, truth), 4),
+        "auroc": round(auroc(told, truth), 4),
+    }

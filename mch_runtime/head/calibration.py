@@ -59,12 +59,19 @@ def _newton(
     """Weights (k,) and bias for values (n, k); the bias is not penalised."""
     design = np.column_stack([values, np.ones(len(values))])
     penalty = l2 * len(labels) * np.append(np.ones(values.shape[1]), 0.0)
+
+    def loss(weight: NDArray[np.float64]) -> float:
+        logits = design @ weight
+        return float(np.logaddexp(0.0, logits).sum() - labels @ logits + 0.5 * penalty @ weight**2)
+
     weight = np.zeros(design.shape[1])
     for _ in range(_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(design @ weight, -50.0, 50.0)))
         gradient = design.T @ (p - labels) + penalty * weight
         curvature = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(penalty + _CLOSE)
         step = np.linalg.solve(curvature, gradient)
+        while loss(weight - step) > loss(weight) and np.abs(step).max() >= _CLOSE:
+            step /= 2  # a full step from far away may lead further away
         weight -= step
         if np.abs(step).max() < _CLOSE:
             break
