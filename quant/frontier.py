@@ -15,7 +15,7 @@ from quant.quantize import padded
 from quant.types import bytes_as, fits, is_matrix
 
 # From small to large. Those of the first row need an importance matrix; those of the last have blocks of 32.
-_WITH_IMPORTANCE = ("IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS", "Q5_K", "Q6_K", "Q8_0")
+_WITH_IMPORTANCE = ("IQ2_XS", "IQ3_XXS", "IQ3_S", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
 _WITHOUT = ("Q2_K", "Q3_K", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
 _NARROW = ("IQ4_NL", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 
@@ -134,6 +134,24 @@ def last_that_fits(choices: Sequence[Sequence[Choice]], path: Sequence[tuple[int
     """The last place of the way whose choices have at most ``room`` bytes; the first if none has."""
     fitting = [i for i, place in enumerate(path) if size_at(choices, place) <= room]
     return fitting[-1] if fitting else 0
+
+
+def filled(choices: Sequence[Sequence[Choice]], place: Sequence[int], room: int) -> tuple[int, ...]:
+    """The place with what is left of ``room`` used up, upgrade by upgrade, by those that still fit."""
+    full = list(place)
+    while True:
+        left = room - size_at(choices, full)
+        fitting = [
+            (saved / grown, group, index)
+            for group, steps in enumerate(choices)
+            for index in hull(steps)
+            if (saved := steps[full[group]].kl - steps[index].kl) > 0
+            and 0 < (grown := steps[index].n_bytes - steps[full[group]].n_bytes) <= left
+        ]
+        if not fitting:
+            return tuple(full)
+        _, group, index = max(fitting)
+        full[group] = index
 
 
 def size_at(choices: Sequence[Sequence[Choice]], place: Sequence[int]) -> int:

@@ -22,6 +22,7 @@ from mch_runtime.session import Interrupt
 from quant.frontier import (
     Choice,
     Group,
+    filled,
     group_bytes,
     groups_of,
     ladder,
@@ -178,8 +179,10 @@ class _Search:
         if goal.most_kl is not None:
             return self._smallest_within(goal.most_kl, path, ruler)
         assert goal.most_bytes is not None
-        place = last_that_fits(self._choices, path, goal.most_bytes - self._fixed())
-        return self._better_of(self._mix(path[place], ruler), goal.most_bytes, ruler)
+        room = goal.most_bytes - self._fixed()
+        place = path[last_that_fits(self._choices, path, room)]
+        mix = self._mix(filled(self._choices, place, room), ruler)
+        return self._better_of(mix, goal.most_bytes, ruler)
 
     def _measured(self, group: Group, steps: Sequence[str], ruler: Ruler) -> list[Choice]:
         """A choice for each type, the source's own, which loses nothing, last."""

@@ -307,14 +307,16 @@ def context_size(model: LlamaModel, options: EngineOptions) -> int:
 def thread_counts(model: LlamaModel, options: EngineOptions) -> tuple[int, int]:
     """For a few rows and for a large batch: what was asked for, else a thread per core.
 
-    A few rows of a model this small get one: its threads would wait for each other longer than they compute.
+    A few rows of a model this small get one: its threads would wait for each other longer than they compute. So does
+    all that is done for a single chain.
     """
     asked, most = options.threads, cores()
     if asked is not None and asked > 4 * most:
         raise UsageError(f"--threads {asked} is far more than this machine's {most} cores")
     if asked is not None:
         return asked, asked
-    return (1 if os.fstat(model.fd).st_size < SMALL_MODEL else most), most
+    few = 1 if os.fstat(model.fd).st_size < SMALL_MODEL else most
+    return few, most if options.room else few
 
 
 def cache_type(model: LlamaModel, options: EngineOptions) -> KvType:

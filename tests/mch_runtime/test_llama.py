@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,16 +143,14 @@ def test_an_interrupt_ends_the_child_and_is_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "sleep.py").write_text("import time; time.sleep(60)")
+    (tmp_path / "sleep.py").write_text("import time\nwhile True:\n    time.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = probe_cache.run_child
     monkeypatch.setattr(probe_cache, "run_child", lambda _module, *_, **options: run("sleep", **options))
     path, interrupt = write_model(tmp_path / "tiny.gguf"), Interrupt()
     threading.Timer(0.2, interrupt.request).start()
-    began = time.monotonic()
     with pytest.raises(Interrupted), open_model(path, interrupt=interrupt):
         pass
-    assert time.monotonic() - began < 5
     assert not (tmp_path / "cache").exists()
 
 

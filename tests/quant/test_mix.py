@@ -11,6 +11,7 @@ from mch_runtime.errors import UsageError
 from mch_runtime.gguf_file import open_checked
 from quant.frontier import (
     Choice,
+    filled,
     groups_of,
     hull,
     ladder,
@@ -63,6 +64,22 @@ def test_no_choice_of_a_places_size_is_better(groups: list[list[Choice]]) -> Non
             if sum(step.n_bytes for step in taken) <= room
         ]
         assert loss <= min(rivals) + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(choices, min_size=1, max_size=4), st.integers(0, 200))
+def test_what_is_left_of_the_room_is_used(groups: list[list[Choice]], more: int) -> None:
+    start = upgrades(groups)[0]
+    room = size_at(groups, start) + more
+    place = filled(groups, start, room)
+    assert size_at(groups, place) <= room
+    for steps, before, after in zip(groups, start, place, strict=True):
+        assert steps[after].kl <= steps[before].kl
+        for index in hull(steps):
+            better = steps[index].kl < steps[after].kl
+            assert not (
+                better and size_at(groups, place) + steps[index].n_bytes - steps[after].n_bytes <= room
+            )
 
 
 def test_what_fits() -> None:

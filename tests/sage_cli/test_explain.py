@@ -331,6 +331,16 @@ def test_another_model_does_not_continue(tmp_path: Path) -> None:
     assert (result.code, "was made with another model" in result.err) == (2, True)
 
 
+def test_another_control_vector_does_not_continue(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    explain("-o", str(out), "-", stdin=records("a?", "b?"))
+    line: Any = json.loads(out.read_text().splitlines()[0])
+    line["trace"]["model"]["control_vectors"] = [{"file": "v.gguf", "sha256": "0" * 64, "scale": 1.0}]
+    out.write_text(json.dumps(line) + "\n")
+    result = explain("-o", str(out), "--resume", "-", stdin=records("a?", "b?"))
+    assert (result.code, "under another --control-vector" in result.err) == (2, True)
+
+
 # The process
 
 
