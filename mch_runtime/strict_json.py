@@ -33,7 +33,8 @@ def loads(text: str) -> Any:
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        message = f"not JSON: {error.msg[:1].lower()}{error.msg[1:]} at {place}"
+        said = error.msg.removesuffix(" at")  # some of them end so
+        message = f"not JSON: {said[:1].lower()}{said[1:]} at {place}"
         raise DataError(message, hint="write one JSON object per line") from error
     _check_text(value)
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mch_runtime.explanation import Explanation
@@ -48,6 +49,7 @@ def conditions(engine: EngineOptions, options: ExplainOptions) -> dict[str, Any]
     """All that an explanation depends on beside the answer: plain values. What was said counts as text."""
     return {
         "model": str(engine.model.absolute()),
+        "model_file": _state(engine.model),
         "head": None if engine.head is None else str(engine.head.absolute()),
         "use_head": engine.use_head,
         "force_head": engine.force_head,
@@ -64,6 +66,15 @@ def _steered(engine: EngineOptions) -> dict[str, Any]:
     """Nothing where nothing steers, as it was before there was steering."""
     vectors = [[str(file.path.absolute()), file.scale] for file in engine.control_vectors]
     return {"control_vectors": vectors} if vectors else {}
+
+
+def _state(path: Path) -> list[int] | None:
+    """By which a file that took another's place is told from it, without reading it; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
 
 
 def serves(had: Mapping[str, Any], wanted: Mapping[str, Any], *, partly: bool = False) -> bool:

@@ -152,7 +152,9 @@ class BackCheck:
 
     def _equations(self, said: str, found: tuple[Equation, ...]) -> Finding:
         wrong = next((equation for equation in found if not equation.holds), None)
-        evidence = [f"{_short(equation.text)} holds" for equation in found if equation.holds][:2]
+        # An annotation says what the formula around it says, and shorter.
+        held = {(one.left, one.right, one.operands): one.text for one in found if one.holds}
+        evidence = [f"{_short(text)} holds" for text in held.values()][:2]
         single = len({equation.operands for equation in found}) == 1
         start, end = min(one.span[0] for one in found), max(one.span[1] for one in found)
         words = f"{said[:start]} {said[end:]}"
