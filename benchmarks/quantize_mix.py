@@ -20,6 +20,7 @@ from gguf import GGMLQuantizationType
 from benchmarks.record import RECORDS, print_table, write_record
 from mch_runtime.llama.model import open_model
 from quant.importance import compute
+from quant.measure import Measure, mean
 from quant.mix import Goal, Mix, find_mixes
 from quant.quality import QualityReport, compare
 from quant.quantize import quantize
@@ -123,12 +124,21 @@ def _figures(
     return {
         "bytes": {"recipe": recipe_bytes, "mix": mix_bytes},
         "kl": {"recipe": vars(theirs.kl_mean), "mix": vars(ours.kl_mean)},
+        "kl_difference": _interval(
+            mean([mine - recipe for mine, recipe in zip(ours.kl_windows, theirs.kl_windows, strict=True)])
+        ),
         "kl_99": {"recipe": vars(theirs.kl_99), "mix": vars(ours.kl_99)},
         "same_top": {"recipe": vars(theirs.same_top), "mix": vars(ours.same_top)},
         "calibration_kl": {"predicted": mix.predicted_kl, "measured": vars(mix.kl)},
         "fell_back_to": mix.recipe or None,
         "groups": {group: type_name for group, type_name, _ in mix.groups},
     }
+
+
+def _interval(measured: Measure) -> dict[str, float]:
+    """The mix's divergence less the recipe's on the same windows, with a 95 % interval."""
+    half = 1.96 * (measured.error or 0.0)
+    return {"value": measured.value, "low": measured.value - half, "high": measured.value + half}
 
 
 def _print(rows: dict[str, Any]) -> None:
@@ -142,12 +152,13 @@ def _print(rows: dict[str, Any]) -> None:
                 for which in ("recipe", "mix")
             ),
             f"{row['kl']['mix']['value'] / row['kl']['recipe']['value']:.2f}",
+            "{value:.5f} [{low:.5f}, {high:.5f}]".format(**row["kl_difference"]),
         ]
         for name, row in rows.items()
     ]
     print_table(
         "Divergence from the source on unseen text, nats per token",
-        ["recipe", "MB", "mix, MB", "KL of the recipe", "KL of the mix", "ratio"],
+        ["recipe", "MB", "mix, MB", "KL of the recipe", "KL of the mix", "ratio", "difference"],
         table,
     )
 

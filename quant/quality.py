@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,8 @@ class QualityReport:
 
     perplexity_ratio: the second's by the first's. kl_mean, kl_99: KL divergence of the next token's distribution
     from the reference's, nats per token, its mean and 99th percentile; kl_quantiles: (share of tokens, at most
-    this divergence); same_top: share of tokens with the same most likely token. Errors are over windows.
+    this divergence); same_top: share of tokens with the same most likely token. Errors are over windows. kl_windows: the
+    divergence of every token, (n,) for each window, to compare reports on one text.
     """
 
     text: str
@@ -59,6 +60,7 @@ class QualityReport:
     same_top: Measure
     head: HeadDrift | None
     notes: tuple[str, ...] = ()
+    kl_windows: tuple[NDArray[np.float64], ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ class _Comparison:
             same_top=mean([one.same_top.astype(np.float64) for one in rows]),
             head=head_drift(self._judged, self._right),
             notes=tuple(note for side in self._sides for note in side.notes),
+            kl_windows=tuple(kl),
         )
 
 
