@@ -43,11 +43,8 @@ def _heading(report: Report) -> Text:
     model = report.setup.model
     name = " ".join(filter(None, (model.name, model.quantization)))
     head = f"head {model.head}" if model.head else "no head"
-    count = (
-        f"{report.count:,} problems"
-        if report.count == report.of
-        else f"{report.count:,} of {report.of:,} problems"
-    )
+    some = f"{report.count:,}" if report.count == report.of else f"{report.count:,} of {report.of:,}"
+    count = f"{some} problem{'' if report.of == 1 else 's'}"
     chains = (
         f", {report.setup.votes} chains each at temperature {report.setup.temperature:g}"
         if report.votes

@@ -34,7 +34,7 @@ def _head(report: Report) -> str:
         if report.votes
         else ""
     )
-    said = f"{count} problems{drawn}."
+    said = f"{count} problem{'' if report.of == 1 else 's'}{drawn}."
     lede = [element("b", text(_best(best)))] if best is not None else []
     return element(
         "header",
