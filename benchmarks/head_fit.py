@@ -76,7 +76,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> None:
     }
     results: dict[str, Any] = {
         "questions": arguments.questions,
-        "command": " ".join(("sage", *COMMAND, "--modes", arguments.modes)),
+        "fitted by": " ".join(("sage", *COMMAND, "--modes", arguments.modes)),
         "fits": {name: dict(head.spec.provenance) for name, head in heads.items()},
         "problems": arguments.problems,
         "chains": arguments.chains,
@@ -220,7 +220,7 @@ def _random(folder: Path, records: Iterator[dict[str, Any]]) -> dict[str, Any]:
     model, data, out = (folder / name for name in ("random.gguf", "random.jsonl", "random.mch.gguf"))
     randomize(folder / "sage-pico-plain.gguf", model)
     data.write_text("".join(f"{json.dumps(record)}\n" for record in records))
-    code, said = _sage(model, data, out, "--modes", "none")
+    code, said = _sage(model, data, out, "--modes", "none", "-n", "64")  # it would never stop by itself
     shutil.rmtree(f"{out}.work", ignore_errors=True)
     sentences = [line for line in said.splitlines() if line.startswith("sage: ")]
     return {"exit_code": code, "said": sentences, "written": out.exists()}

@@ -20,12 +20,9 @@ from sage_cli.render.safe import one_line
 from sage_cli.shell import Shell, shell_of
 
 if TYPE_CHECKING:
-    from mch_runtime.fitting.collecting import Settings
     from mch_runtime.fitting.collecting import Standing as Sampled
     from mch_runtime.fitting.fitter import Fitted
-    from mch_runtime.fitting.questions import Query
-    from mch_runtime.head.fit import FitConfig
-    from mch_runtime.options import EngineOptions
+    from mch_runtime.fitting.job import Job
 
 MODES: tuple[Mode, ...] = ("vote", "think", "auto")
 _DATA = "Questions and chains"
@@ -192,6 +189,7 @@ def fit(
     if width % 8:
         raise UsageError(f"--width {width} is no multiple of 8", hint="try 64, 128 or 256")
     from mch_runtime.fitting.collecting import Settings
+    from mch_runtime.fitting.job import Job
     from mch_runtime.fitting.questions import read_queries
     from mch_runtime.head.container import sidecar_path
     from mch_runtime.head.fit import FitConfig, import_torch
@@ -210,8 +208,18 @@ def fit(
         seed=seed,
         instruction=instruction,
     )
-    run = _Run(shell, settings, work or target.with_name(f"{target.name}.work"), quiet=quiet)
-    fitted = run.fit(options, queries, FitConfig(width=width, seed=seed), wanted, data.name)
+    run = _Run(shell, work or target.with_name(f"{target.name}.work"), quiet=quiet)
+    fitted = run.fit(
+        Job(
+            options=options,
+            queries=queries,
+            settings=settings,
+            config=FitConfig(width=width, seed=seed),
+            wanted=wanted,
+            data=data.name,
+            work=run.work,
+        )
+    )
     run.write(fitted, target, keep=work is not None, as_json=as_json)
     return 0
 
@@ -219,27 +227,21 @@ def fit(
 class _Run:
     """One fit, and what is told of it while it goes on."""
 
-    def __init__(self, shell: Shell, settings: Settings, folder: Path, *, quiet: bool) -> None:
+    def __init__(self, shell: Shell, folder: Path, *, quiet: bool) -> None:
+        from mch_runtime.fitting.job import Work
         from sage_cli.standing import StandingLine
 
+        self.work = Work(folder=folder, journal=self._journal)
         self._shell = shell
-        self._settings = settings
         self._folder = folder
         self._quiet = quiet
         self._line = StandingLine(shell, quiet=quiet)
         self._began = monotonic()
         self._what, self._first = "", 0
 
-    def fit(
-        self,
-        options: EngineOptions,
-        queries: Sequence[Query],
-        config: FitConfig,
-        wanted: Sequence[Mode],
-        data: str,
-    ) -> Fitted:
+    def fit(self, job: Job) -> Fitted:
         """All of it but the writing. Raises Interrupted; what was sampled stays."""
-        from mch_runtime.fitting.fitter import Work, fit_head
+        from mch_runtime.fitting.fitter import fit_head
         from mch_runtime.session import Interrupt
 
         interrupt = Interrupt()
@@ -249,17 +251,7 @@ class _Run:
             except OSError as error:
                 raise file_error(error, "write", self._folder) from error
             try:
-                return fit_head(
-                    options,
-                    queries,
-                    self._settings,
-                    Work(folder=self._folder, journal=self._journal),
-                    self,
-                    config=config,
-                    wanted=wanted,
-                    data=data,
-                    interrupt=interrupt,
-                )
+                return fit_head(job, self, interrupt)
             except Interrupted:
                 self.note(f"what was sampled is in {self._folder}; the same command goes on with it")
                 raise

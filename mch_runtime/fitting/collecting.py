@@ -113,10 +113,11 @@ def collect(
     """
     stores = {name: Store(folder / name, embedding_length=engine.session.n_embd) for name in SETS}
     lines = _begun(engine, settings, journal)
-    wanted = {query.problem.sha256 for query in queries}
     standing = Standing(total=len(queries))
+    _check_known(lines, queries)
     for line in lines:
-        _count(standing, line, resumed=line["question"] in wanted)
+        _count(standing, line)
+    standing.resumed = standing.done
     for name, store in stores.items():
         store.cut(sum(chain["tokens"] for line in lines for chain in chains_of(line, name)))
     done = {line["question"] for line in lines}
@@ -251,9 +252,19 @@ def _kept(found: _Found, stores: Mapping[str, Store]) -> Line:
     }
 
 
-def _count(standing: Standing, line: Line, *, resumed: bool = False) -> None:
+def _check_known(lines: Sequence[Line], queries: Sequence[Query]) -> None:
+    """What is stored cannot be left out again."""
+    wanted = {query.problem.sha256 for query in queries}
+    others = sum(line["question"] not in wanted for line in lines)
+    if others:
+        raise UsageError(
+            f"the work folder holds {others:,} questions that are not in the data",
+            hint="name another folder with --work, or put them back",
+        )
+
+
+def _count(standing: Standing, line: Line) -> None:
     standing.done += 1
-    standing.resumed += resumed
     standing.chains += len(line["chains"])
     standing.right += sum(chain["right"] for chain in line["chains"])
     standing.tokens += line["tokens"]

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 from mch_runtime.atomic import atomic_output
 from mch_runtime.engine import Engine
-from mch_runtime.errors import UsageError
-from mch_runtime.evaluation.extraction import extract
-from mch_runtime.fitting import collecting, making, modes, quality
-from mch_runtime.fitting.collecting import Collected, Journal, Line, Settings, Standing
+from mch_runtime.errors import NothingLearnedError, UsageError
+from mch_runtime.fitting import collecting, making, quality
+from mch_runtime.fitting.calibrating import with_mode
+from mch_runtime.fitting.collecting import Collected, Line
+from mch_runtime.fitting.job import Job, Watcher
 from mch_runtime.fitting.labels import labelled
 from mch_runtime.fitting.making import Tie
 from mch_runtime.fitting.quality import Quality
-from mch_runtime.fitting.questions import Query
-from mch_runtime.head.fit import FitConfig, TraceSet, import_torch
+from mch_runtime.head.fit import TraceSet, import_torch
 from mch_runtime.head.format import decode_head, encode_head
 from mch_runtime.head.spec import Familiarity, Head
-from mch_runtime.options import EngineOptions
+from mch_runtime.prompting import Prompt
 from mch_runtime.session import Interrupt
-from mch_runtime.trace import Mode, Trace
 from prompts.dialects import dialect_of
 
 FAMILIAR_QUESTIONS = 2000  # more do not move the threshold
@@ -33,30 +29,6 @@ FAMILIAR_FEWEST = 200  # questions, without which one in a hundred means nothing
 FAMILIAR_ROWS = 8
 ROWS = 16  # chains at a time
 HELD = 24  # sequences beside them: chains that are kept until their rollouts are drawn
-
-
-class Watcher(Protocol):
-    """Is told how far it is."""
-
-    def sampled(self, standing: Standing) -> None:
-        """Questions whose chains are there."""
-        ...
-
-    def working(self, what: str, done: int, total: int) -> None:
-        """Anything else that takes its time."""
-        ...
-
-    def note(self, sentence: str) -> None:
-        """Something worth knowing."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """Where unfinished work is kept. journal: opens one of its files by name."""
-
-    folder: Path
-    journal: Callable[[str], AbstractContextManager[Journal]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,52 +39,63 @@ class Fitted:
     quality: Quality
 
 
-def fit_head(
-    options: EngineOptions,
-    queries: Sequence[Query],
-    settings: Settings,
-    work: Work,
-    watcher: Watcher,
-    *,
-    config: FitConfig,
-    wanted: Sequence[Mode],
-    data: str,
-    interrupt: Interrupt,
-) -> Fitted:
-    """Fit a head for a model. data: what the questions are, in words. wanted: the modes to calibrate beside fast.
+def fit_head(job: Job, watcher: Watcher, interrupt: Interrupt) -> Fitted:
+    """Fit a head for a model.
 
     Raises UsageError without torch or where the work folder holds other work, NothingLearnedError where the
     head would be of no use, and Interrupted; what was sampled stays in the work folder.
     """
     import_torch()
-    bare = replace(options.side_by_side(ROWS), use_head=False, head=None, max_sequences=ROWS + HELD)
-    with Engine.open(bare, interrupt=interrupt) as engine, work.journal("chains.jsonl") as journal:
-        for notice in engine.notices:
-            watcher.note(notice)
-        tied = making.tie(engine.session, options.model, template=dialect_of(engine.template).sha256)
-        collected = collecting.collect(
-            engine,
-            queries,
-            settings,
-            journal,
-            work.folder,
-            end_token=tied.end_token,
-            progress=watcher.sampled,
-        )
-        familiarity = _familiarity(engine, queries, settings, watcher)
-        name = f"{engine.model.name}-mch"
+    tied, collected, familiarity, name = _observed(job, watcher, interrupt)
     sets = _sets(collected)
     quality.require_both(sets)
-    head = _made(work, tied, collected, sets, config, name, familiarity, watcher)
+    head = _made(job, tied, sets, familiarity, name, watcher)
     logprobs = [value for _, chain in _chains(collected.lines, "test") for value in chain["logprobs"]]
     watcher.working("measuring", 0, 0)
     found = quality.measure(head, sets["test"], sets["test-greedy"], logprobs)
     quality.require_better(found)
-    held = [query for query in queries if query.part == "calibrate"]
-    for mode in wanted:
-        head = _calibrated(head, mode, options, held, settings, work, watcher, interrupt)
-    facts = _facts(settings, collected, data, [*wanted])
-    return Fitted(head=making.with_provenance(head, {**facts, **found.plain}), quality=found)
+    for mode in job.wanted:
+        head = with_mode(head, mode, job, watcher, interrupt)
+    return Fitted(head=making.with_provenance(head, {**_facts(job, collected), **found.plain}), quality=found)
+
+
+def _observed(
+    job: Job, watcher: Watcher, interrupt: Interrupt
+) -> tuple[Tie, Collected, Familiarity | None, str]:
+    """All that is learned from the model itself; and a name for its head."""
+    bare = replace(job.options.side_by_side(ROWS), use_head=False, head=None, max_sequences=ROWS + HELD)
+    with Engine.open(bare, interrupt=interrupt) as engine, job.work.journal("chains.jsonl") as journal:
+        for notice in engine.notices:
+            watcher.note(notice)
+        tied = making.tie(engine.session, bare.model, template=dialect_of(engine.template).sha256)
+        collected = collecting.collect(
+            engine,
+            job.queries,
+            job.settings,
+            journal,
+            job.work.folder,
+            end_token=tied.end_token,
+            progress=watcher.sampled,
+        )
+        watcher.working("reading the questions", 0, 0)
+        return tied, collected, _familiarity(engine, job), f"{engine.model.name}-mch"
+
+
+def _familiarity(engine: Engine, job: Job) -> Familiarity | None:
+    """How the questions are worded, where there are enough of them and the template shows them as they are."""
+    problems = [query.problem for query in job.queries[:FAMILIAR_QUESTIONS]]
+    if len(problems) < FAMILIAR_FEWEST:
+        return None
+
+    def prompts() -> Iterator[Prompt]:
+        for problem in problems:
+            with suppress(UsageError):  # it does not fit the context
+                yield engine.prompt(job.settings.asked(problem), job.settings.options(problem))
+
+    try:
+        return making.familiarity_of(engine.session, prompts(), rows=FAMILIAR_ROWS)
+    except UsageError:
+        return None
 
 
 def _chains(lines: Sequence[Line], name: str) -> Iterator[tuple[Line, Line]]:
@@ -126,41 +109,30 @@ def _sets(collected: Collected) -> dict[str, TraceSet]:
     places = {line["question"]: place for place, line in enumerate(collected.lines)}
     sets = {}
     for name, store in collected.stores.items():
-        rows = [
-            labelled(chain, line, places[line["question"]]) for line, chain in _chains(collected.lines, name)
-        ]
+        found = _chains(collected.lines, name)
+        rows = [labelled(chain, line, places[line["question"]]) for line, chain in found]
+        if not rows:
+            raise NothingLearnedError(
+                "there is nothing to learn: hardly any chain has text",
+                hint="see what sage ask says with this model",
+            )
         sets[name] = store.traces(rows)
     return sets
 
 
-def _familiarity(
-    engine: Engine, queries: Sequence[Query], settings: Settings, watcher: Watcher
-) -> Familiarity | None:
-    """How the questions are worded, where there are enough of them and the template shows them as they are."""
-    watcher.working("reading the questions", 0, 0)
-    problems = [query.problem for query in queries[:FAMILIAR_QUESTIONS]]
-    prompts = (engine.prompt(settings.asked(one), settings.options(one)) for one in problems)
-    if len(problems) < FAMILIAR_FEWEST:
-        return None
-    try:
-        return making.familiarity_of(engine.session, prompts, rows=FAMILIAR_ROWS)
-    except UsageError:
-        return None
-
-
 def _made(
-    work: Work,
+    job: Job,
     tied: Tie,
-    collected: Collected,
     sets: Mapping[str, TraceSet],
-    config: FitConfig,
-    name: str,
     familiarity: Familiarity | None,
+    name: str,
     watcher: Watcher,
 ) -> Head:
     """The head of these very chains; one that was fitted before is taken over."""
-    told = repr((config, name, [line["question"] for line in collected.lines]))
-    path = work.folder / f"head-{hashlib.sha256(told.encode()).hexdigest()[:12]}.gguf"
+    digest = hashlib.sha256(repr((job.config, tied.fingerprint, name)).encode())
+    for traces in sets.values():
+        digest.update(traces.labels.tobytes() + traces.starts.tobytes() + traces.step_ends.tobytes())
+    path = job.work.folder / f"head-{digest.hexdigest()[:12]}.gguf"
     if path.exists():
         return decode_head(path.read_bytes())
     epochs = 0
@@ -168,15 +140,15 @@ def _made(
     def report(_line: str) -> None:
         nonlocal epochs
         epochs += 1
-        watcher.working("fitting", epochs, config.epochs)
+        watcher.working("fitting", epochs, job.config.epochs)
 
-    watcher.working("fitting", 0, config.epochs)
+    watcher.working("fitting", 0, job.config.epochs)
     head = making.make_head(
         tied,
         sets["fit"],
         sets["calibrate"],
         sets["calibrate-greedy"],
-        config,
+        job.config,
         name=name,
         familiarity=familiarity,
         provenance={},
@@ -187,82 +159,17 @@ def _made(
     return head
 
 
-def _calibrated(
-    head: Head,
-    mode: Mode,
-    options: EngineOptions,
-    held: Sequence[Query],
-    settings: Settings,
-    work: Work,
-    watcher: Watcher,
-    interrupt: Interrupt,
-) -> Head:
-    """With the confidence of ``mode``, or without where its answers are all alike."""
-    path = work.folder / "asking.gguf"
-    data = encode_head(head)
-    with atomic_output(path) as partial:
-        partial.write_bytes(data)
-    # The calibrators found so far change nothing of what another mode measures: the network's bytes do.
-    digest = hashlib.sha256(
-        b"".join(head.tensors[name].tobytes() for name in sorted(head.tensors))
-    ).hexdigest()
-    asking = replace(options.side_by_side(modes.ROWS), head=path)
-    measured = []
-    with work.journal(f"{mode}-{digest[:12]}.jsonl") as journal:
-        known = {line["question"]: line for line in journal.lines}
-        places = [place for place, query in enumerate(held) if query.problem.sha256 not in known]
-        with Engine.open(asking, interrupt=interrupt) as engine:
-            stream = modes.answer(
-                engine,
-                [settings.asked(query.problem) for query in held],
-                mode=mode,
-                max_tokens=settings.max_tokens,
-                seed=settings.seed,
-                is_right=lambda place, trace: _is_right(held[place], trace),
-                places=places,
-            )
-            watcher.working(f"calibrating {mode}", len(known), len(held))
-            for one in stream:
-                digest_ = held[one.place].problem.sha256
-                told = {"question": digest_, "features": dict(one.features), "right": one.right}
-                journal.append(json.dumps(told))
-                known[digest_] = told
-                watcher.working(f"calibrating {mode}", len(known), len(held))
-        for place, query in enumerate(held):
-            line = known[query.problem.sha256]
-            measured.append(modes.Measured(place=place, features=line["features"], right=line["right"]))
-    try:
-        return modes.calibrated(head, mode, measured)
-    except UsageError as error:
-        watcher.note(f"{mode} has no confidence: {error.message}")
-        return head
-
-
-def _is_right(query: Query, trace: Trace) -> bool:
-    problem = query.problem
-    said = trace.answer_text or trace.answer
-    return bool(said) and extract(said or "", problem.kind, problem.options) == problem.answer
-
-
-def _facts(
-    settings: Settings, collected: Collected, data: str, wanted: Sequence[Mode]
-) -> dict[str, str | int | float]:
-    standing = collected.standing
-    given = sum(
-        len(line["chains"]) for line in collected.lines if line["chains"] and "valid" in line["chains"][0]
-    )
+def _facts(job: Job, collected: Collected) -> dict[str, str | int | float]:
+    standing, settings = collected.standing, job.settings
+    given = any("valid" in chain for line in collected.lines for chain in line["chains"])
     facts: dict[str, str | int | float] = {
-        "data": data,
+        "data": job.data,
         "questions": len(collected.lines),
         "right": round(standing.right / max(1, standing.chains), 4),
-        "labels": "answer match; steps by rollouts"
-        if not given
-        else "answer match; steps as the data has them",
+        "labels": f"answer match; steps {'as the data has them' if given else 'by rollouts'}",
         "rollouts": settings.rollouts,
         "temperature": settings.temperature,
         "max_tokens": settings.max_tokens,
         "seed": settings.seed,
     }
-    if settings.instruction:
-        facts["instruction"] = settings.instruction
-    return facts
+    return facts | ({"instruction": settings.instruction} if settings.instruction else {})

@@ -23,6 +23,7 @@ from mch_runtime.head.spec import Head
 HEAD, LOGPROB = "head", "mean log-probability"
 VALID, ANSWER = CHANNELS.index("valid"), CHANNELS.index("answer")
 FEWEST = 20  # right ones and wrong ones, without which nothing can be said
+FEWEST_GREEDY = 5  # one number is calibrated on these, and no more is asked of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +146,13 @@ def require_both(sets: Mapping[str, TraceSet]) -> None:
     for name, traces in sets.items():
         answers = traces.labels[traces.last_steps, ANSWER] > 0.5
         right, wrong = int(answers.sum()), int((~answers).sum())
-        if min(right, wrong) < FEWEST:
+        part, _, greedy = name.partition("-")
+        needed = FEWEST_GREEDY if greedy else FEWEST
+        if min(right, wrong) < needed:
             raise NothingLearnedError(
-                f"there is nothing to learn: {right:,} right and {wrong:,} wrong chains to {name}, "
-                f"and at least {FEWEST} of each are needed",
-                hint="take more questions, or ones that this model gets right more often than not at all"
+                f"there is nothing to learn: of the {greedy or 'sampled'} chains to {part} with {right:,} are right and "
+                f"{wrong:,} are wrong, and at least {needed} of each are needed",
+                hint="take more questions, or easier ones"
                 if right < wrong
                 else "take more questions, or harder ones",
             )

@@ -55,7 +55,7 @@ class Attempts:
 def attempts(
     desk: Desk, effort: Effort, *, read: Callable[[Case, str], str | None], right: str
 ) -> Plan[Attempts]:
-    """Draw all chains, then the rollouts of those that are wrong.
+    """Draw all chains, then, if one of them is right, the rollouts of those that are wrong.
 
     read: the canonical answer of a text; right: the right one.
     """
@@ -69,7 +69,9 @@ def attempts(
     if greedy is not None:
         desk.free([greedy])
     answers = [said(draft) for draft in drafts]
-    wrong = [draft for draft, answer in zip(drafts, answers, strict=True) if answer != right]
+    # Where no chain is right, what is behind the steps says next to nothing, and costs the most.
+    hopeful = right in answers
+    wrong = [draft for draft, answer in zip(drafts, answers, strict=True) if hopeful and answer != right]
     desk.free([draft for draft in drafts if draft not in wrong])
     rolled = yield from _rolled(desk, wrong, effort.rollouts)
     known = [(tuple(draft.chain.token_ids), answer) for draft, answer in zip(drafts, answers, strict=True)]

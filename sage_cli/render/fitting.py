@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.table import Table
 from rich.text import Text
 
-from sage_cli.render.safe import one_line
+from mch_runtime.trace import Mode
 
 if TYPE_CHECKING:
     from mch_runtime.fitting.fitter import Fitted
@@ -29,7 +29,7 @@ def fitted_view(fitted: Fitted) -> Table:
         table.add_row("AUROC of steps, as labelled", *_compared(found.steps))
     table.add_row("ECE of answers, sampled", *_calibration(found.sampled))
     table.add_row("ECE of answers, fast", *_calibration(found.fast))
-    known = one_line(", ".join(fitted.head.spec.calibration))
+    known = ", ".join(modes_of(fitted))
     table.caption = Text(
         f"Confidence is known in the modes {known}. 95 % intervals are over questions.", "dim"
     )
@@ -45,6 +45,11 @@ def _calibration(found: Calibration) -> tuple[str, str, str, str]:
     return f"{found.ece:.3f}, floor {found.floor:.3f}", "", "", f"{found.n:,}"
 
 
+def modes_of(fitted: Fitted) -> list[Mode]:
+    """The modes whose confidence is known."""
+    return [mode for mode in get_args(Mode) if mode in fitted.head.spec.calibration]
+
+
 def fitted_json(fitted: Fitted, path: Path) -> dict[str, Any]:
     """The same as plain values."""
     spec = fitted.head.spec
@@ -52,7 +57,7 @@ def fitted_json(fitted: Fitted, path: Path) -> dict[str, Any]:
         "schema": SCHEMA,
         "file": str(path),
         "name": spec.name,
-        "modes": list(spec.calibration),
+        "modes": modes_of(fitted),
         "familiarity": spec.familiarity is not None,
         "provenance": dict(spec.provenance),
     }

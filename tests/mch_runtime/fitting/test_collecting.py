@@ -82,7 +82,7 @@ def test_every_question_has_its_chains(tmp_path: Path) -> None:
         for chain in line["chains"]:
             assert len(chain["texts"]) == len(chain["ends"]) == len(chain["logprobs"])
             assert chain["ends"][-1] == chain["tokens"] - 1
-            if chain["right"]:
+            if chain["right"] or not any(other["right"] for other in line["chains"]):
                 assert chain["outcomes"] == []
             else:  # two continuations of each beginning at least, and the chain's own end
                 assert all(len(outcomes) >= 2 for outcomes in chain["outcomes"][:-1])
@@ -118,6 +118,13 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         collected(tmp_path, journal, settings=Settings(chains=3, rollouts=2, temperature=0.9, max_tokens=60))
     with pytest.raises(DataError, match="something else"):
         collected(tmp_path, Lines([{"a": 1}]))
+
+
+def test_questions_cannot_be_taken_away(tmp_path: Path) -> None:
+    journal = Lines()
+    collected(tmp_path, journal, queries()[:3])
+    with pytest.raises(UsageError, match="holds 1 questions that are not in the data"):
+        collected(tmp_path, journal, queries()[:2])
 
 
 def test_states_that_are_gone_are_missed(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from mch_runtime.errors import NothingLearnedError
 from mch_runtime.evaluation.problems import Problem
 from mch_runtime.fitting import fitter, making, quality
 from mch_runtime.fitting.collecting import Settings, Standing
-from mch_runtime.fitting.fitter import Fitted, Work, fit_head
+from mch_runtime.fitting.fitter import Fitted, fit_head
+from mch_runtime.fitting.job import Job, Work
 from mch_runtime.fitting.questions import Query
 from mch_runtime.head.fit import FitConfig
 from mch_runtime.head.format import decode_head, encode_head
@@ -72,6 +73,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "open", opened)
     monkeypatch.setattr(making, "tie", lambda *_args, **_kwargs: tied)
     monkeypatch.setattr(quality, "FEWEST", 2)
+    monkeypatch.setattr(quality, "FEWEST_GREEDY", 1)
     monkeypatch.setattr(fitter, "FAMILIAR_FEWEST", 10)
 
 
@@ -95,17 +97,16 @@ def fitted(folder: Path, watcher: Watcher) -> Fitted:
         yield lines
         path.write_text("".join(f"{line!r}\n" for line in lines.lines))
 
-    return fit_head(
-        EngineOptions(model=folder / "fake.gguf"),
-        queries(),
-        Settings(chains=2, rollouts=1, temperature=0.7, max_tokens=30),
-        Work(folder=folder, journal=journal),
-        watcher,
+    job = Job(
+        options=EngineOptions(model=folder / "fake.gguf"),
+        queries=queries(),
+        settings=Settings(chains=2, rollouts=1, temperature=0.7, max_tokens=30),
         config=FitConfig(width=16, head_count=2, epochs=2),
         wanted=("vote",),
         data="sums",
-        interrupt=Interrupt(),
+        work=Work(folder=folder, journal=journal),
     )
+    return fit_head(job, watcher, Interrupt())
 
 
 @pytest.mark.usefixtures("scripted")
@@ -120,7 +121,7 @@ def test_from_questions_to_a_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert watcher.resumed == COUNT
     assert watcher.stages == ["reading the questions", "measuring", "calibrating vote"]
     spec = found.head.spec
-    assert spec.calibration.keys() == {"fast", "vote"}
+    assert spec.calibration.keys() == {"fast", "answer", "answer_at_end", "vote"}
     assert spec.template == shipped()["sage-pico"].sha256
     assert spec.provenance["questions"] == COUNT
     assert spec.provenance["test_answer_n"] == found.quality.answers.n

@@ -81,5 +81,7 @@ def test_sets_of_one_kind_teach_nothing() -> None:
     require_both({"fit": good})
     labels = good.labels.copy()
     labels[:, 2] = 1.0
-    with pytest.raises(NothingLearnedError, match="200 right and 0 wrong chains to test"):
+    with pytest.raises(
+        NothingLearnedError, match="of the sampled chains to test with 200 are right and 0 are wrong"
+    ):
         require_both({"fit": good, "test": replace(good, labels=labels)})
