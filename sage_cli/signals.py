@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
@@ -27,11 +27,18 @@ class Interruptible(Protocol):
 
 
 class Signals:
-    """Receives signals; ``received`` is the first one that came while an engine was at work."""
+    """Receives signals; ``received`` is the first one that came while an engine was at work.
+
+    patience: how many signals behind it are not taken for one that ends the process at once. before_exit: what is done
+    then.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.patience = 0
+        self.before_exit: Callable[[], None] = lambda: None
         self._engine: Interruptible | None = None
+        self._more = 0
 
     @property
     def exit_code(self) -> int:
@@ -59,9 +66,9 @@ class Signals:
     def guarding(self, engine: Interruptible) -> Iterator[None]:
         """Signals ask ``engine`` to stop, so that what it has done so far is kept.
 
-        A second signal does not wait for it.
+        A second signal does not wait for it, unless there is patience.
         """
-        self._engine = engine
+        self._engine, self._more = engine, 0
         try:
             yield
         finally:
@@ -71,6 +78,10 @@ class Signals:
         if self._engine is None:
             raise Stopped(number)
         if self.received is not None:
-            os._exit(128 + number)
+            self._more += 1
+            if self._more > self.patience:
+                self.before_exit()
+                os._exit(128 + number)
+            return
         self.received = number
         self._engine.request()

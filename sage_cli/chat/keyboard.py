@@ -6,6 +6,7 @@ import os
 import termios
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -21,6 +22,7 @@ from prompt_toolkit.styles import Style
 from sage_cli.chat.entry import is_open
 from sage_cli.console import STDIN, Face
 from sage_cli.render.lines import cut
+from sage_cli.signals import Signals
 
 _LOCAL_MODES = 3  # where termios keeps them
 PROMPT, MORE = ">>> ", "... "
@@ -88,9 +90,13 @@ class Keyboard:
         return self._session.prompt([("class:prompt", MORE if more else PROMPT)], default=default)
 
     @contextmanager
-    def unseen(self) -> Iterator[None]:
-        """What is typed while the body writes to the screen waits for the next line, and is shown there."""
+    def unseen(self, signals: Signals) -> Iterator[None]:
+        """What is typed while the body writes to the screen waits for the next line, and is shown there.
+
+        signals: a signal that ends the process at once leaves the terminal as it was.
+        """
         before = termios.tcgetattr(STDIN)
+        signals.before_exit = partial(termios.tcsetattr, STDIN, termios.TCSANOW, before)
         silent = list(before)
         silent[_LOCAL_MODES] &= ~termios.ECHO
         termios.tcsetattr(STDIN, termios.TCSANOW, silent)

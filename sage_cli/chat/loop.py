@@ -14,9 +14,10 @@ from sage_cli.chat.talk import Leave, Talk
 from sage_cli.console import complaint
 from sage_cli.editor import edited
 from sage_cli.shell import Shell
-from sage_cli.signals import Stopped
+from sage_cli.signals import Signals, Stopped
 
 _EDIT = "!edit"
+_PATIENCE = 1  # a nervous second Ctrl-C does not end the conversation
 
 
 class Keys(Protocol):
@@ -27,7 +28,7 @@ class Keys(Protocol):
 
     def line(self, *, more: bool = False, default: str = "") -> str: ...
 
-    def unseen(self) -> AbstractContextManager[None]: ...
+    def unseen(self, signals: Signals) -> AbstractContextManager[None]: ...
 
 
 class DumbKeys:
@@ -39,7 +40,7 @@ class DumbKeys:
         """See ``Keys``; what was not asked stands on no line here."""
         return input("... " if more else ">>> ")
 
-    def unseen(self) -> AbstractContextManager[None]:
+    def unseen(self, signals: Signals) -> AbstractContextManager[None]:
         """The system shows keys as they are pressed, or never."""
         return nullcontext()
 
@@ -65,12 +66,12 @@ def from_pipe(talk: Talk, lines: Iterator[str]) -> int:
 def from_keyboard(talk: Talk, keys: Keys) -> int:
     """Until the user leaves."""
     entries = Lines()
+    talk.shell.signals.patience = _PATIENCE
     while not _ended(talk):
         try:
             line = keys.line(more=entries.waiting, default="" if entries.waiting else _waiting(talk))
         except KeyboardInterrupt as stopped:
-            if isinstance(stopped, Stopped) and stopped.number != signal.SIGINT:
-                raise
+            _check(stopped)
             if not entries.waiting and not keys.typed:
                 talk.shell.note("Ctrl-D or /bye leaves")
             entries.clear()
@@ -80,10 +81,19 @@ def from_keyboard(talk: Talk, keys: Keys) -> int:
         entry = _edited(talk) if line.strip() == _EDIT else entries.feed(line)
         if entry is None:
             continue
-        with keys.unseen():
-            _attempt(talk, entry)
+        try:
+            with keys.unseen(talk.shell.signals):
+                _attempt(talk, entry)
+        except KeyboardInterrupt as stopped:  # nothing was at work that it could have stopped
+            _check(stopped)
         talk.shell.signals.forget_interrupt()  # at a keyboard Ctrl-C ends the answer alone
     return _stopped(talk)
+
+
+def _check(stopped: KeyboardInterrupt) -> None:
+    """Raises it again if it was no Ctrl-C."""
+    if isinstance(stopped, Stopped) and stopped.number != signal.SIGINT:
+        raise stopped
 
 
 def _waiting(talk: Talk) -> str:

@@ -33,6 +33,11 @@ class Terminal:
     def text(self) -> str:
         return ESCAPE.sub("", self.raw.decode(errors="replace")).replace("\r", "")
 
+    @property
+    def echoes(self) -> bool:
+        """Whether it shows what is typed by itself."""
+        return bool(termios.tcgetattr(self._leader)[3] & termios.ECHO)
+
     def wait(self, text: str) -> None:
         """Until ``text`` has been written behind what was waited for last."""
         end = time.monotonic() + PATIENCE

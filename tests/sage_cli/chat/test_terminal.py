@@ -97,6 +97,24 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_is_there(env: Env, tmp_path: Pat
         assert seen.end() == 0
 
 
+def test_an_answer_that_cannot_be_stopped_takes_three_and_leaves_the_terminal_as_it_was(
+    env: Env, tmp_path: Path
+) -> None:
+    with terminal(env, tmp_path, FAKE_SCRIPT="stubborn") as seen:
+        seen.wait(">>>")
+        seen.type("q\r")
+        seen.wait("so on")
+        assert not seen.echoes
+        seen.type("\x03")
+        seen.wait("so on")
+        seen.type("\x03")
+        seen.wait("so on")
+        seen.wait("so on")
+        seen.type("\x03")
+        assert seen.end() == 130
+        assert seen.echoes
+
+
 def test_ctrl_c_while_the_prompt_is_read(env: Env, tmp_path: Path) -> None:
     with terminal(env, tmp_path, FAKE_DELAY="0.2") as seen:
         seen.wait(">>>")
