@@ -31,6 +31,7 @@ _FIT = "What is fitted"
 EPILOG = """
 Questions are JSON Lines, one object a line:
   {"question": "Ann has 3 apples. ...", "answer": "12"}
+
 GSM8K's own records are taken as they are, and so is multiple choice (question, options, answer). Chains whose
 steps somebody has labelled may stand beside the answer, see docs/head-fit.md; else the model writes chains,
 and steps are labelled by whether what is written behind them still reaches the right answer.
@@ -42,7 +43,7 @@ Needs torch: pip install torch==2.13.0. Chains are kept as they come, and the sa
 
 Examples:
   sage head fit model.gguf --data questions.jsonl
-  sage head fit model.gguf --data train.jsonl -o model.mch.gguf --modes vote -n 1024
+  sage head fit model.gguf --data train.jsonl -o model.mch.gguf --modes vote
   sage head attach model.gguf model.mch.gguf -o model-with-head.gguf
 
 Exit codes:
