@@ -107,7 +107,7 @@ def measure(
     steps = np.asarray(logprobs, dtype=np.float64)
     last = test.last_steps
     answers = _compared(
-        logits[last, ANSWER], _chain_means(test, steps), test.labels[last, ANSWER], test.problems, rng
+        logits[last, ANSWER], chain_means(test, steps), test.labels[last, ANSWER], test.problems, rng
     )
     known = np.isfinite(test.labels[:, VALID]) & ~test.is_answer
     labels = test.labels[known, VALID]
@@ -150,7 +150,7 @@ def require_both(sets: Mapping[str, TraceSet]) -> None:
         needed = FEWEST_GREEDY if greedy else FEWEST
         if min(right, wrong) < needed:
             raise NothingLearnedError(
-                f"there is nothing to learn: of the {greedy or 'sampled'} chains to {part} with {right:,} are right and "
+                f"there is too little to learn from: of the {greedy or 'sampled'} chains to {part} with {right:,} are right and "
                 f"{wrong:,} are wrong, and at least {needed} of each are needed",
                 hint="take more questions, or easier ones"
                 if right < wrong
@@ -176,9 +176,9 @@ def _compared(
     )
 
 
-def _chain_means(traces: TraceSet, logprobs: Array) -> Array:
+def chain_means(traces: TraceSet, logprobs: Array) -> Array:
     """The mean log-probability of each chain's tokens (n_chains,), from that of its steps."""
-    first = np.append(True, ~traces.last_steps[:-1])
+    first = np.append(True, traces.last_steps[:-1])
     before = np.where(first, 0, np.append(0, traces.step_ends[:-1]))
     lengths = (traces.step_ends - before).astype(np.float64)
     sums = np.bincount(traces.step_chains, lengths * logprobs)

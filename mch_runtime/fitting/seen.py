@@ -23,7 +23,7 @@ class Seen:
 
     hidden: NDArray[np.float16]
     features: NDArray[np.float32]
-    step_ends: tuple[int, ...]
+    step_ends: list[int]
 
     def features_for(self, names: Sequence[str]) -> NDArray[np.float32]:
         """The named features, (n_tokens, len(names))."""
@@ -46,7 +46,7 @@ def seen(
         if place in ends:
             track.end_step()
     hidden = np.stack(states).astype(np.float16)
-    return Seen(hidden=hidden, features=np.stack(rows), step_ends=tuple(step_ends))
+    return Seen(hidden=hidden, features=np.stack(rows), step_ends=list(step_ends))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from mch_runtime.trace import Mode
 
 if TYPE_CHECKING:
     from mch_runtime.fitting.fitter import Fitted
-    from mch_runtime.fitting.quality import Calibration, Compared
 
 SCHEMA = "sage.head-fit-report/1"
 
@@ -22,27 +21,18 @@ def fitted_view(fitted: Fitted) -> Table:
     found = fitted.quality
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold", title_justify="left")
     table.title = Text(f"On {found.questions:,} questions set aside", "bold")
-    for name in ("", "head", "mean log-probability", "difference", "n"):
-        table.add_column(name, justify="right" if name else "left")
-    table.add_row("AUROC of answers", *_compared(found.answers))
-    if found.steps is not None:
-        table.add_row("AUROC of steps, as labelled", *_compared(found.steps))
-    table.add_row("ECE of answers, sampled", *_calibration(found.sampled))
-    table.add_row("ECE of answers, fast", *_calibration(found.fast))
-    known = ", ".join(modes_of(fitted))
-    table.caption = Text(
-        f"Confidence is known in the modes {known}. 95 % intervals are over questions.", "dim"
-    )
+    for name in ("", "head", "log-probability", "n"):
+        table.add_column(name, justify="right" if name == "n" else "left", no_wrap=True)
+    for name, compared in (("answers", found.answers), ("steps", found.steps)):
+        if compared is not None:
+            table.add_row(f"AUROC, {name}", str(compared.head), str(compared.logprob), f"{compared.n:,}")
+            table.add_row("  better by", str(compared.difference), "", "")
+    for name, known in (("sampled", found.sampled), ("fast", found.fast)):
+        table.add_row(f"ECE, {name}", f"{known.ece:.3f} (floor {known.floor:.3f})", "", f"{known.n:,}")
+    modes = ", ".join(modes_of(fitted))
+    table.caption = Text(f"Confidence is known in {modes}. 95 % intervals, over questions.", "dim")
     table.caption_justify = "left"
     return table
-
-
-def _compared(found: Compared) -> tuple[str, str, str, str]:
-    return str(found.head), str(found.logprob), str(found.difference), f"{found.n:,}"
-
-
-def _calibration(found: Calibration) -> tuple[str, str, str, str]:
-    return f"{found.ece:.3f}, floor {found.floor:.3f}", "", "", f"{found.n:,}"
 
 
 def modes_of(fitted: Fitted) -> list[Mode]:

@@ -10,7 +10,7 @@ import pytest
 from mch_runtime.errors import NothingLearnedError
 from mch_runtime.fitting.curves import chain_logits
 from mch_runtime.fitting.making import Tie, make_head
-from mch_runtime.fitting.quality import measure, require_better, require_both
+from mch_runtime.fitting.quality import chain_means, measure, require_better, require_both
 from mch_runtime.head.fit import FitConfig, TraceSet
 from mch_runtime.head.spec import Head, Probe
 from mch_runtime.statistics import FEATURE_NAMES
@@ -74,6 +74,15 @@ def test_the_head_is_described() -> None:
     assert head.spec.calibration.keys() == {"fast", "answer", "answer_at_end"}
     assert head.spec.provenance["a"] == 1
     assert chain_logits(head, test).shape == (len(test.step_ends), 3)
+
+
+def test_the_mean_of_a_chain_is_that_of_its_tokens() -> None:
+    test = replace(
+        traces(0, problems=1, informative=True),
+        step_ends=np.array([2, 3, 9, 4, 5, 6]),  # two chains of three steps
+    )
+    found = chain_means(test, np.array([-1.0, -4.0, -0.5, -1.0, -2.0, -3.0]))
+    assert found.tolist() == pytest.approx([-(2 + 4 + 3) / 9, -(4 + 2 + 3) / 6])
 
 
 def test_sets_of_one_kind_teach_nothing() -> None:
