@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from benchmarks.selection.effort import (
     look_ahead,
     voted,
 )
+from benchmarks.selection.figure import draw
 from benchmarks.selection.problems import write_problems
 from benchmarks.selection.sampling import sample_problems
 from benchmarks.selection.votes import GUIDED, MAJORITY, calibration, choose, growth, table
@@ -33,6 +35,7 @@ from mch_runtime.head.spec import Head
 from sage_cli import assets
 
 FOLDER = Path("build/selection")
+FIGURES = Path("docs/figures")
 MODE_VOTES = 8
 LOOK_AHEAD_ALONE = SelectionSettings(look_ahead_below=0.9, vote_below=0.0)
 COUNTS = (1, 2, 4, 8, 16, 32)
@@ -216,7 +219,24 @@ def _print(title: str, results: dict[str, Any]) -> None:
     print(f"confidence of {GUIDED}: {results['confidence']}")
 
 
-STEPS = {"problems": _problems, "sample": _sample, "votes": _votes, "ask": _ask, "modes": _modes}
+def _figure(arguments: argparse.Namespace) -> None:
+    """From the records to docs/figures."""
+    found = [json.loads(path.read_text())["results"] for path in _records(arguments.records) if path.exists()]
+    draw(FIGURES, found[0], found[1] if len(found) > 1 else None)
+
+
+def _records(folder: Path) -> tuple[Path, Path]:
+    return folder / "selection.json", folder / "selection_modes.json"
+
+
+STEPS = {
+    "problems": _problems,
+    "sample": _sample,
+    "votes": _votes,
+    "ask": _ask,
+    "modes": _modes,
+    "figure": _figure,
+}
 
 if __name__ == "__main__":
     main()
