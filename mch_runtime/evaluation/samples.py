@@ -43,7 +43,8 @@ class Setup:
     sage_version: str
 
     def to_wire(self) -> dict[str, Any]:
-        return {"schema": SCHEMA} | asdict(self) | {"modes": list(self.modes)}
+        model = asdict(self.model) | {"control_vectors": [asdict(v) for v in self.model.control_vectors]}
+        return {"schema": SCHEMA} | asdict(self) | {"model": model, "modes": list(self.modes)}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Setup:

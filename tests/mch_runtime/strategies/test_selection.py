@@ -68,7 +68,7 @@ def test_consistency_outweighs_numbers() -> None:
     assert select(chains, "majority", DEFAULTS).answer == "3"
     found = select(chains, "ics", DEFAULTS)
     assert found.answer == "27"
-    assert found.weighted_share == pytest.approx(math.exp(6.4) / (math.exp(6.4) + 2))
+    assert found.weighted_share == pytest.approx(math.exp(12.8) / (math.exp(12.8) + 2))
     assert select(chains, "ics", DEFAULTS.with_skepticism(0.0)).answer == "3"
 
 
@@ -172,7 +172,7 @@ def test_the_probability_of_being_ahead() -> None:
 
 
 def test_skepticism_scales_all_doubts() -> None:
-    doubled = DEFAULTS.with_skepticism(32.0)
-    assert (doubled.ics_weight, doubled.head_weight, doubled.sound_weight) == (32.0, 2.0, 2.0)
+    doubled = DEFAULTS.with_skepticism(64.0)
+    assert (doubled.ics_weight, doubled.head_weight, doubled.sound_weight) == (64.0, 2.0, 2.0)
     with pytest.raises(UsageError, match="skepticism"):
         DEFAULTS.with_skepticism(-1.0)
