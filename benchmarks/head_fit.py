@@ -1,7 +1,7 @@
 """``python -m benchmarks.head_fit``: does ``sage head fit`` make a head as good as the shipped one?
 
 sage-pico without its head is quantized to Q4_K_M, and the command is given training questions with their answers and
-nothing else. Then once more, with steps that the exact checkers have labelled. Both heads and the shipped
+nothing else. Then, unless left out, once more with steps that the exact checkers have labelled. These heads and the shipped
 one judge the same chains to test problems, decoded by the Q4_K_M file and by the Q8_0 file that ships. At last
 the command is given a model of random weights.
 """
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.head_fit", description=__doc__)
     parser.add_argument("--questions", type=int, default=6000, help="of the training split, to fit on")
+    parser.add_argument("--rollouts-only", action="store_true", help="leave the checkers' labels out")
     parser.add_argument("--modes", default="none", help="as sage head fit takes them")
     parser.add_argument("--problems", type=int, default=1500, help="of the test split, to measure on")
     parser.add_argument("--chains", type=int, default=4, help="of each test problem")
@@ -70,10 +71,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _run(folder: Path, arguments: argparse.Namespace) -> None:
     model = _plain_model(folder)
     problems = training_problems(arguments.questions)
-    heads = {
-        BY_ROLLOUTS: _fit(model, folder / "rollouts", _questions(problems), arguments.modes),
-        BY_DATA: _fit(model, folder / "checkers", _labelled(problems, folder / "rollouts"), arguments.modes),
-    }
+    rollouts = folder / "rollouts"
+    heads = {BY_ROLLOUTS: _fit(model, rollouts, _questions(problems), arguments.modes)}
+    if not arguments.rollouts_only:
+        labelled = _labelled(problems, rollouts)
+        heads[BY_DATA] = _fit(model, folder / "checkers", labelled, arguments.modes)
     results: dict[str, Any] = {
         "questions": arguments.questions,
         "fitted by": " ".join(("sage", *COMMAND, "--modes", arguments.modes)),
