@@ -39,6 +39,8 @@ class Signals:
         self.before_exit: Callable[[], None] = lambda: None
         self._engine: Interruptible | None = None
         self._more = 0
+        self._wake: Callable[[], None] | None = None
+        self._came: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -74,7 +76,26 @@ class Signals:
         finally:
             self._engine = None
 
+    @contextmanager
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """A signal calls ``wake``, and is raised as Stopped behind the body.
+
+        For bodies that must not end between any two instructions, as an event loop that holds the terminal. A second
+        signal does.
+        """
+        self._wake, self._came = wake, None
+        try:
+            yield
+        finally:
+            self._wake = None
+        if self._came is not None:
+            raise Stopped(self._came)
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._wake is not None and self._came is None:
+            self._came = number
+            self._wake()
+            return
         if self._engine is None:
             raise Stopped(number)
         if self.received is not None:

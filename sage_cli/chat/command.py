@@ -156,6 +156,7 @@ def _keyboard(shell: Shell, talk: Talk) -> Keyboard:
     return Keyboard(
         shell.environ,
         shell.err_face,
+        shell.signals,
         completer=completer,
         toolbar=talk.toolbar,
         keeps_history=lambda: talk.keeps_history,

@@ -60,12 +60,14 @@ class Keyboard:
         self,
         environ: Mapping[str, str],
         face: Face,
+        signals: Signals,
         *,
         completer: Completer,
         toolbar: Callable[[], Iterable[str]],
         keeps_history: Callable[[], bool],
     ) -> None:
         self._face = face
+        self._signals = signals
         self._toolbar = toolbar
         self._session: PromptSession[str] = PromptSession(
             history=_history(environ, keeps_history),
@@ -87,16 +89,31 @@ class Keyboard:
 
     def line(self, *, more: bool = False, default: str = "") -> str:
         """The next line. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C; ``typed`` says what was there."""
-        return self._session.prompt([("class:prompt", MORE if more else PROMPT)], default=default)
+        prompt = [("class:prompt", MORE if more else PROMPT)]
+        over = False
+
+        def leave() -> None:
+            nonlocal over
+            over = True
+            loop = self._session.app.loop
+            if loop is not None:
+                loop.call_soon_threadsafe(leave_now)
+
+        def leave_now() -> None:
+            if over and self._session.app.is_running and not self._session.app.is_done:
+                self._session.app.exit(result="")
+
+        with self._signals.waking(leave):
+            return self._session.prompt(prompt, default=default, pre_run=leave_now)
 
     @contextmanager
-    def unseen(self, signals: Signals) -> Iterator[None]:
+    def unseen(self) -> Iterator[None]:
         """What is typed while the body writes to the screen waits for the next line, and is shown there.
 
-        signals: a signal that ends the process at once leaves the terminal as it was.
+        A signal that ends the process at once leaves the terminal as it was.
         """
         before = termios.tcgetattr(STDIN)
-        signals.before_exit = partial(termios.tcsetattr, STDIN, termios.TCSANOW, before)
+        self._signals.before_exit = partial(termios.tcsetattr, STDIN, termios.TCSANOW, before)
         silent = list(before)
         silent[_LOCAL_MODES] &= ~termios.ECHO
         termios.tcsetattr(STDIN, termios.TCSANOW, silent)

@@ -14,7 +14,7 @@ from sage_cli.chat.talk import Leave, Talk
 from sage_cli.console import complaint
 from sage_cli.editor import edited
 from sage_cli.shell import Shell
-from sage_cli.signals import Signals, Stopped
+from sage_cli.signals import Stopped
 
 _EDIT = "!edit"
 _PATIENCE = 1  # a nervous second Ctrl-C does not end the conversation
@@ -28,7 +28,7 @@ class Keys(Protocol):
 
     def line(self, *, more: bool = False, default: str = "") -> str: ...
 
-    def unseen(self, signals: Signals) -> AbstractContextManager[None]: ...
+    def unseen(self) -> AbstractContextManager[None]: ...
 
 
 class DumbKeys:
@@ -40,7 +40,7 @@ class DumbKeys:
         """See ``Keys``; what was not asked stands on no line here."""
         return input("... " if more else ">>> ")
 
-    def unseen(self, signals: Signals) -> AbstractContextManager[None]:
+    def unseen(self) -> AbstractContextManager[None]:
         """The system shows keys as they are pressed, or never."""
         return nullcontext()
 
@@ -82,7 +82,7 @@ def from_keyboard(talk: Talk, keys: Keys) -> int:
         if entry is None:
             continue
         try:
-            with keys.unseen(talk.shell.signals):
+            with keys.unseen():
                 _attempt(talk, entry)
         except KeyboardInterrupt as stopped:  # nothing was at work that it could have stopped
             _check(stopped)

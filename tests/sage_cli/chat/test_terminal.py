@@ -174,6 +174,31 @@ def test_sigterm_leaves_the_terminal_as_it_was(env: Env, tmp_path: Path) -> None
         assert "Traceback" not in seen.text
 
 
+KILLED_AT_WORK = """
+import os, signal, runpy, sys
+from sage_cli.chat import keyboard
+load = keyboard.KeptHistory.load_history_strings
+def killed(history):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return load(history)
+keyboard.KeptHistory.load_history_strings = killed
+sys.argv = ["sage", "chat", "-m", "m"]
+runpy.run_module("tests.sage_cli.chat.fake_chat", run_name="__main__")
+"""
+
+
+def test_sigterm_while_the_prompt_does_something_leaves_the_terminal_as_it_was(
+    env: Env, tmp_path: Path
+) -> None:
+    """The editor's event loop reports what is raised in one of its tasks, and goes on: nothing may be raised there."""
+    env |= {"SAGE_HISTORY": str(tmp_path / "history")}
+    with on_terminal([sys.executable, "-c", KILLED_AT_WORK], env) as seen:
+        before = termios.tcgetattr(seen._leader)
+        assert seen.end() == 128 + signal.SIGTERM
+        assert termios.tcgetattr(seen._leader)[3] == before[3]
+        assert "ENTER" not in seen.text
+
+
 def test_the_history_is_there_in_the_next_session(env: Env, tmp_path: Path) -> None:
     with terminal(env, tmp_path) as seen:
         seen.wait(">>>")
