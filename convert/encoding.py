@@ -25,6 +25,13 @@ _LIMITS = {
 }
 _NATIVE = {GgmlType.F32: np.dtype("<f4"), GgmlType.F16: np.dtype("<f2"), GgmlType.BF16: np.dtype("<u2")}
 _BFLOAT16 = _NATIVE[GgmlType.BF16]
+_MAGNITUDE = np.uint16(
+    0x7FFF
+)  # of a bfloat16: without their sign, bits are in the order of the values, NaN last
+_BLOCK = 32  # values in a block of Q8_0
+_BELOW_HALF = np.float32(
+    0.49999997
+)  # the largest float32 below 0.5: added to it, 0.5 becomes 1 and nothing less does
 
 
 def encode(values: NDArray[Any], ggml_type: GgmlType, *, name: str) -> NDArray[Any]:
@@ -34,6 +41,8 @@ def encode(values: NDArray[Any], ggml_type: GgmlType, *, name: str) -> NDArray[A
         return np.ascontiguousarray(values)
     if values.dtype == _BFLOAT16 and ggml_type == GgmlType.F16:
         return np.ascontiguousarray(_halves()[values])
+    if ggml_type == GgmlType.Q8_0:
+        return _q8_0(values)
     return np.ascontiguousarray(gguf.quants.quantize(as_float32(values), ggml_type))
 
 
@@ -50,10 +59,33 @@ def _check(values: NDArray[Any], ggml_type: GgmlType, name: str) -> None:
 def _magnitude(values: NDArray[Any]) -> float:
     """The largest absolute value, NaN if there is one."""
     if values.dtype == _BFLOAT16:
-        # Without their sign, bit patterns are in the order of what they stand for, NaN last.
-        largest = (values & np.uint16(0x7FFF)).max(keepdims=True)
+        largest = (values & _MAGNITUDE).max(keepdims=True)
         return float(as_float32(largest).item())
     return float(np.maximum(values.max(), -values.min()))
+
+
+def _q8_0(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """What ``gguf.quants`` makes, bit for bit, in less than half its time: (rows, width / 32 * 34) bytes.
+
+    A block is its largest magnitude / 127 as float16, then its values in that unit, halves rounded away from zero.
+    """
+    wide = as_float32(values).reshape(-1, _BLOCK)
+    unit = _magnitudes(values.reshape(-1, _BLOCK)) / np.float32(127)
+    with np.errstate(divide="ignore", over="ignore"):
+        scale = np.float32(1) / unit
+    scale[np.isinf(scale)] = 0
+    scaled = wide * scale[:, None]
+    scaled += np.copysign(_BELOW_HALF, scaled)
+    blocks = np.empty((len(wide), 2 + _BLOCK), dtype=np.uint8)
+    blocks[:, :2] = unit.astype("<f2").view(np.uint8).reshape(-1, 2)
+    blocks[:, 2:].view(np.int8)[...] = scaled  # cuts the fraction off
+    return blocks.reshape(len(values), -1)
+
+
+def _magnitudes(blocks: NDArray[Any]) -> NDArray[np.float32]:
+    """(blocks, 32) stored values to the largest magnitude of each block."""
+    magnitudes = blocks & _MAGNITUDE if blocks.dtype == _BFLOAT16 else np.abs(blocks)
+    return as_float32(np.ascontiguousarray(magnitudes.T).max(axis=0))  # long rows are reduced faster
 
 
 @cache

@@ -13,7 +13,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition
-from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
@@ -89,7 +89,7 @@ class Keyboard:
 
     def line(self, *, more: bool = False, default: str = "") -> str:
         """The next line. Raises EOFError at Ctrl-D, KeyboardInterrupt at Ctrl-C; ``typed`` says what was there."""
-        prompt = [("class:prompt", MORE if more else PROMPT)]
+        prompt: StyleAndTextTuples = [("class:prompt", MORE if more else PROMPT)]
         over = False
 
         def leave() -> None:
