@@ -15,14 +15,13 @@ from benchmarks.record import RECORDS, print_table, write_record
 from benchmarks.selection.certain import certain
 from benchmarks.selection.chains import load
 from benchmarks.selection.effort import (
-    Answers,
     by_steps,
     chosen,
     compared,
     curve,
     load_modes,
     look_ahead,
-    voted,
+    spared,
 )
 from benchmarks.selection.figure import draw
 from benchmarks.selection.problems import write_problems
@@ -37,6 +36,7 @@ from sage_cli import assets
 FOLDER = Path("build/selection")
 FIGURES = Path("docs/figures")
 MODE_VOTES = 8
+VOTES_ALONE = SelectionSettings(look_ahead_below=0.0)
 LOOK_AHEAD_ALONE = SelectionSettings(look_ahead_below=0.9, vote_below=0.0)
 COUNTS = (1, 2, 4, 8, 16, 32)
 
@@ -75,37 +75,49 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 
 def _ask(arguments: argparse.Namespace) -> None:
-    """The modes on the test problems, look-ahead alone too; of the validation problems fast is enough."""
-    for split, modes in (("validation", ("fast",)), ("test", ("fast", "think", "auto"))):
-        path = arguments.dir / f"{split}.jsonl"
-        out = arguments.dir / f"{split}-modes.jsonl"
-        sample_problems(path, out, modes=modes, votes=MODE_VOTES, seed=arguments.seed, limit=arguments.limit)
-    sample_problems(
-        arguments.dir / "test.jsonl",
-        arguments.dir / "test-look-ahead.jsonl",
-        modes=("fast", "auto"),
-        votes=MODE_VOTES,
-        seed=arguments.seed,
-        limit=arguments.limit,
-        settings=LOOK_AHEAD_ALONE,
-    )
+    """The modes on all problems; ``auto`` with votes alone on the validation, with look-ahead alone on the test problems."""
+    for split, modes, settings in (
+        ("validation", ("fast", "think", "auto"), None),
+        ("validation", ("fast", "auto"), VOTES_ALONE),
+        ("test", ("fast", "think", "auto"), None),
+        ("test", ("fast", "auto"), LOOK_AHEAD_ALONE),
+    ):
+        name = {None: "modes", VOTES_ALONE: "votes", LOOK_AHEAD_ALONE: "look-ahead"}[settings]
+        sample_problems(
+            arguments.dir / f"{split}.jsonl",
+            arguments.dir / f"{split}-{name}.jsonl",
+            modes=modes,
+            votes=MODE_VOTES,
+            seed=arguments.seed,
+            limit=arguments.limit,
+            settings=settings,
+        )
 
 
 def _modes(arguments: argparse.Namespace) -> None:
     rng = np.random.default_rng(arguments.seed)
-    validation = _validation(arguments)
+    _, validation = load_modes(arguments.dir / "validation-modes.jsonl")
+    _, votes_alone = load_modes(arguments.dir / "validation-votes.jsonl")
+    _, drawn = load(arguments.dir / "validation-samples.jsonl")
     samples, test = load_modes(arguments.dir / "test-modes.jsonl")
     standard = np.array([one.problem.group == "standard" for one in samples])
     of_standard = {mode: found.of(standard) for mode, found in test.items()}
-    on_validation = curve(validation)
+    on_validation = {
+        "modes": compared({**validation, "auto, votes alone": votes_alone["auto"]}, rng=rng),
+        "curve": curve(validation),
+        "waves": spared(validation["fast"], drawn.chains(0, MODE_VOTES)),
+    }
+    settings = SelectionSettings()
     results: dict[str, Any] = {
         "votes": MODE_VOTES,
         "seed": arguments.seed,
-        "vote_below": SelectionSettings().vote_below,
-        "look_ahead_below": SelectionSettings().look_ahead_below,
+        "vote_below": settings.vote_below,
+        "look_ahead_below": settings.look_ahead_below,
+        "auto_first_wave": settings.auto_first_wave,
+        "auto_stop_at": settings.auto_stop_at,
         "problems": {"validation": len(validation["fast"].right), "test": len(samples)},
-        "validation_curve": on_validation,
-        "validation_threshold": chosen(on_validation),
+        "validation": on_validation,
+        "chosen": {name: chosen(on_validation[name]) for name in ("curve", "waves")},
         "mixture": compared(test, rng=rng),
         "standard": compared(of_standard, rng=rng),
         "curve": curve(test),
@@ -122,17 +134,6 @@ def _modes(arguments: argparse.Namespace) -> None:
     print(f"\nlook-ahead alone: {results['look_ahead']}")
     record = write_record("selection", results, variant="modes", directory=arguments.records)
     print(f"\nrecord: {record}")
-
-
-def _validation(arguments: argparse.Namespace) -> dict[str, Answers]:
-    """fast, and guided votes in think's place, on the validation problems that have both."""
-    samples, asked = load_modes(arguments.dir / "validation-modes.jsonl")
-    _, chains = load(arguments.dir / "validation-samples.jsonl")
-    drawn = {one.problem.sha256: place for place, one in enumerate(chains.samples)}
-    both = [place for place, one in enumerate(samples) if one.problem.sha256 in drawn]
-    order = np.array([drawn[samples[place].problem.sha256] for place in both])
-    votes = voted(chains.chains(0, MODE_VOTES))
-    return {"fast": asked["fast"].of(np.array(both)), "think": votes.of(order)}
 
 
 def _mode_row(mode: str, row: dict[str, Any]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from mch_runtime.effort import SelectionSettings
 from mch_runtime.evaluation.metrics import brier, ece, ece_floor, mcnemar, paired_difference, wilson
 from mch_runtime.evaluation.samples import Answered, Sample, from_lines
 from mch_runtime.evaluation.source import read_rows
+from mch_runtime.strategies.selection import is_decided, select
+from mch_runtime.strategies.vote import Waves
 
+FIRST_WAVES, STOPS, VOTE_BELOW = (2, 3, 4, 5, 6, 8), (0.85, 0.9, 0.95, 0.99), (0.7, 0.8, 0.9)
 KEEPS = 0.99  # of think's accuracy
 THRESHOLDS = tuple(
     round(float(t), 3) for t in np.r_[np.arange(0, 0.95, 0.05), 0.95, 0.96, 0.97, 0.98, 0.99, 1.01]
@@ -92,12 +96,13 @@ def _calibration(found: Answers, rng: np.random.Generator) -> dict[str, float] |
     }
 
 
-def curve(modes: Mapping[str, Answers]) -> list[dict[str, float]]:
+def curve(modes: Mapping[str, Answers], *, measure: Answers | None = None) -> list[dict[str, float]]:
     """What a gate would do that thinks where fast's confidence is below a threshold, for many thresholds.
 
-    A question without a confidence is always thought about.
+    A question without a confidence is always thought about. measure: what it is compared with, think itself by default.
     """
     fast, think = modes["fast"], modes["think"]
+    measure = measure or think
     confidence = np.nan_to_num(fast.confidence, nan=0.0)
     found = []
     for threshold in THRESHOLDS:
@@ -111,17 +116,52 @@ def curve(modes: Mapping[str, Answers]) -> list[dict[str, float]]:
                 "threshold": threshold,
                 "doubted": round(float(doubted.mean()), 4),
                 "right": round(float(right.mean()), 4),
-                "of_think": round(float(right.mean() / think.right.mean()), 4),
-                "cost_of_think": round(float(tokens.sum() / think.tokens.sum()), 4),
+                "of_think": round(float(right.mean() / measure.right.mean()), 4),
+                "cost_of_think": round(float(tokens.sum() / measure.tokens.sum()), 4),
             }
         )
     return found
 
 
-def chosen(curve_of_validation: Sequence[Mapping[str, float]]) -> float:
-    """The cheapest threshold that keeps ``KEEPS`` of think's accuracy."""
-    able = [row for row in curve_of_validation if row["of_think"] >= KEEPS]
-    return min(able, key=lambda row: row["cost_of_think"])["threshold"]
+def chosen(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The cheapest of what keeps ``KEEPS`` of think's accuracy."""
+    able = [row for row in rows if row["of_think"] >= KEEPS]
+    return min(able, key=lambda row: row["cost_of_think"])
+
+
+def spared(fast: Answers, chains: ChainSet) -> list[dict[str, float]]:
+    """What votes are worth that come by fewer and end sooner, behind several thresholds.
+
+    All against all chains in every case; as ``auto`` draws them, but that its first chain is none of them here.
+    """
+    think = voted(chains)
+    found = []
+    for first, stop_at in itertools.product(FIRST_WAVES, STOPS):
+        votes = _by_waves(chains, Waves(first=first, stop_at=stop_at))
+        for row in curve({"fast": fast, "think": votes}, measure=think):
+            if row["threshold"] in VOTE_BELOW:
+                found.append({"first_wave": first, "stop_at": stop_at, **row})
+    return found
+
+
+def _by_waves(chains: ChainSet, waves: Waves) -> Answers:
+    """Guided votes of as many of the chains as it takes."""
+    settings = replace(SelectionSettings(), stop_at=waves.stop_at)
+    right, tokens = [], []
+    for one in chains.samples:
+        assert one.chains is not None
+        scored = one.chains.scored[: chains.right.shape[1]]
+        count = min(waves.first, len(scored))
+        while not all(
+            is_decided(scored[:count], len(scored) - count, rule, settings) for rule in ("majority", "both")
+        ):
+            count = min(2 * count, len(scored))
+        answer = scored[select(scored[:count], "both", settings).chosen].answer
+        right.append(answer == one.problem.answer)
+        each = one.chains.scored_tokens / len(one.chains.scored)
+        tokens.append(sum(chain.tokens + each for chain in scored[:count]))
+    unknown = np.full(len(right), np.nan)
+    return Answers(np.array(right), unknown, np.array(tokens), unknown)
 
 
 def voted(chains: ChainSet) -> Answers:
