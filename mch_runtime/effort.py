@@ -37,7 +37,7 @@ class SelectionSettings:
     temperature: float = 0.8
     stop_at: float = 0.99
     auto_stop_at: float = 0.9
-    auto_first_wave: int = 4
+    auto_first_wave: int = 5
     candidates: int = 4
     rollouts: int = 1
     look_ahead_below: float = 0.5
