@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +26,7 @@ from quant.quality import QualityReport, compare
 from quant.quantize import quantize
 from quant.texts import Text, bundled
 from sage_cli import assets
-from tests.gguf_samples import write_model
+from tests.gguf_samples import Tensors, write_model
 
 RECIPES = ("Q2_K", "Q3_K_M", "IQ4_XS", "Q4_K_M", "Q5_K_M")
 SHAPES: dict[str, dict[str, Any]] = {
@@ -50,11 +50,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         source = arguments.model or assets.DEFAULT_MODEL
         if arguments.random:
             source = folder / f"{arguments.random}.gguf"
-            write_model(source, **SHAPES[arguments.random], weight_type=GGMLQuantizationType.F16)
+            write_random(source, SHAPES[arguments.random])
         results = measure(source, folder, arguments)
     variant = arguments.random or ("" if arguments.model is None else arguments.model.stem)
     record = write_record("quantize_mix", results, variant=variant, directory=arguments.records)
     print(f"\nrecord: {record}")
+
+
+def write_random(path: Path, shape: Mapping[str, Any]) -> None:
+    """A model of random weights, in F16: of 0.02, as before training, and with an output norm of 5, so that some tokens
+    are likelier than others.
+    """
+
+    def scaled(tensors: Tensors) -> None:
+        for tensor in tensors.values():
+            if tensor.ndim > 1:
+                tensor *= 0.2
+        tensors["output_norm.weight"][:] = 5.0
+
+    write_model(path, **shape, weight_type=GGMLQuantizationType.F16, edit_tensors=scaled)
 
 
 def _parser() -> argparse.ArgumentParser:
