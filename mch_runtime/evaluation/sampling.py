@@ -43,7 +43,8 @@ def sample(
     Raises UsageError where it does not fit the context, and Interrupted.
     """
     text = task.prompt(problem)
-    sampling = SamplingOptions(temperature=setup.temperature, seed=problem_seed(setup.seed, problem))
+    seed = problem_seed(setup.seed, problem)
+    settings = replace(settings, temperature=setup.temperature)
     modes = {}
     chains = None
     for mode in setup.modes:
@@ -52,7 +53,9 @@ def sample(
             modes[mode] = _answered(trace, problem)
             continue
         options = AskOptions(
-            max_tokens=setup.max_tokens, sampling=sampling, effort=_effort(mode, setup.votes, settings)
+            max_tokens=setup.max_tokens,
+            sampling=SamplingOptions(seed=seed),  # the first chain of think and auto is fast's
+            effort=_effort(mode, setup.votes, settings),
         )
         trace, scored = _ask(engine, text, options)
         if mode == "vote":
