@@ -40,6 +40,7 @@ from training.problems import Problem
 from training.traces import MAX_TOKENS
 
 BY_ROLLOUTS, BY_DATA = "fitted, steps by rollouts", "fitted, steps by the checkers"
+QUESTIONS = 6000
 MEASURES = ("valid, per step", "answer, per chain")
 COMMAND = ("head", "fit", "MODEL", "--data", "FILE", "-o", "HEAD", "-n", str(MAX_TOKENS))
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.head_fit", description=__doc__)
-    parser.add_argument("--questions", type=int, default=6000, help="of the training split, to fit on")
+    parser.add_argument("--questions", type=int, default=QUESTIONS, help="of the training split, to fit on")
     parser.add_argument("--rollouts-only", action="store_true", help="leave the checkers' labels out")
     parser.add_argument("--modes", default="none", help="as sage head fit takes them")
     parser.add_argument("--problems", type=int, default=1500, help="of the test split, to measure on")
@@ -86,7 +87,9 @@ def _run(folder: Path, arguments: argparse.Namespace) -> None:
     for name, path in (("Q4_K_M", model), ("Q8_0", assets.DEFAULT_MODEL)):
         results[name] = _compared(name, path, heads, arguments)
     results["random weights"] = _random(folder, _questions(problems[:300]))
-    print(f"\nrecord: {write_record('head_fit', results, directory=arguments.records)}")
+    variant = "" if arguments.questions == QUESTIONS else str(arguments.questions)
+    record = write_record("head_fit", results, variant=variant, directory=arguments.records)
+    print(f"\nrecord: {record}")
 
 
 def _plain_model(folder: Path) -> Path:
