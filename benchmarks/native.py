@@ -27,10 +27,19 @@ def fill_rows(batch: native.llama_batch, rows: Sequence[tuple[int, int, int]], *
 
 
 class Endless:
-    """A vocabulary in which no token ends an answer, so that every way writes as many tokens."""
+    """A vocabulary in which no token ends an answer, so that every way writes as many tokens.
 
-    def __init__(self, session: LlamaSession) -> None:
-        self.piece = session.vocabulary.piece
+    steps: every so many tokens one is taken for the end of a line, for models that write none; 0: none is.
+    """
+
+    def __init__(self, session: LlamaSession, *, steps: int = 0) -> None:
+        self._piece = session.vocabulary.piece
+        self._steps = steps
+        self._written = 0
+
+    def piece(self, token_id: int) -> bytes:
+        self._written += 1
+        return b"\n" if self._steps and self._written % self._steps == 0 else self._piece(token_id)
 
     def is_end(self, token_id: int) -> bool:
         return False

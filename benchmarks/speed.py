@@ -3,6 +3,7 @@
 Each round decodes the same number of greedy tokens after the same prompt in three ways, in turn:
 llama-cpp-python's low-level API with nothing measured, sage without a head, sage with its head.
 Ratios are formed round by round, so that a machine whose speed drifts does not matter.
+--llama-bench adds llama.cpp's own program, which decodes behind an empty prompt in a process of its own.
 ``python -m benchmarks.speed explain`` measures explanations instead, see ``benchmarks/explain_speed.py``, and
 ``votes`` many chains side by side, see ``benchmarks/vote_speed.py``.
 """
@@ -10,6 +11,8 @@ Ratios are formed round by round, so that a machine whose speed drifts does not 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,9 +33,12 @@ from mch_runtime.llama.model import open_model
 from mch_runtime.loading import fit_head
 from mch_runtime.options import EngineOptions, SamplingOptions
 from mch_runtime.session import Interrupt
+from mch_runtime.statistics import FEATURE_NAMES
 from sage_cli import assets
+from tests.head_samples import random_head
 
 PROMPT = list(range(1, 33))
+STEP = 24  # tokens
 
 
 def main() -> None:
@@ -43,6 +49,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int, help="default: what sage takes for the model")
+    parser.add_argument("--llama-bench", type=Path, help="llama.cpp's program, to be measured beside")
+    parser.add_argument(
+        "--random-head", action="store_true", help=f"of random weights, with steps of {STEP} tokens"
+    )
     parser.add_argument("--variant", default="", help="what to call the record of another model")
     parser.add_argument(
         "--chains", type=int, nargs="+", default=CHAINS, help="of votes: how many side by side"
@@ -68,15 +78,22 @@ def main() -> None:
         return
     options = EngineOptions(model=arguments.model, ctx_size=1024, threads=arguments.threads)
     with open_model(options.model) as model, open_session(model, options, Interrupt()) as session:
-        head = fit_head(model, session, options).head
+        head, steps = fit_head(model, session, options).head, 0
+        if arguments.random_head:
+            head, steps = _random_head(session), STEP
         threads = thread_counts(model, options)[0]
-        ways: dict[str, Callable[[], None]] = {
-            "bare loop": lambda: _bare(session, arguments.tokens),
-            "sage, no head": lambda: _sage(session, None, arguments.tokens),
+        tokens = arguments.tokens
+        ways: dict[str, Callable[[], float]] = {
+            "bare loop": _timed(lambda: _bare(session, tokens)),
+            "sage, no head": _timed(lambda: _sage(session, None, tokens, steps)),
         }
         if head is not None:
-            ways["sage with head"] = lambda: _sage(session, head, arguments.tokens)
-        rates = _measure(ways, arguments.rounds, arguments.tokens)
+            ways["sage with head"] = _timed(lambda: _sage(session, head, tokens, steps))
+        if arguments.llama_bench:
+            ways["llama-bench"] = lambda: _llama_bench(
+                arguments.llama_bench, arguments.model, tokens, threads
+            )
+        rates = _measure(ways, arguments.rounds, tokens)
     bare = rates["bare loop"]
     results = {"model": arguments.model.name, "tokens": arguments.tokens, "rounds": arguments.rounds}
     rows, figures = [], {}
@@ -93,16 +110,39 @@ def main() -> None:
     )
 
 
-def _measure(ways: dict[str, Callable[[], None]], rounds: int, tokens: int) -> dict[str, np.ndarray]:
+def _measure(ways: dict[str, Callable[[], float]], rounds: int, tokens: int) -> dict[str, np.ndarray]:
+    """Tokens per second of each way, (rounds,)."""
     for way in ways.values():
         way()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            began = perf_counter()
-            way()
-            seconds[name].append(perf_counter() - began)
+            seconds[name].append(way())
     return {name: tokens / np.array(values) for name, values in seconds.items()}
+
+
+def _timed(way: Callable[[], None]) -> Callable[[], float]:
+    """Its seconds."""
+
+    def measured() -> float:
+        began = perf_counter()
+        way()
+        return perf_counter() - began
+
+    return measured
+
+
+def _llama_bench(program: Path, model: Path, tokens: int, threads: int) -> float:
+    """Seconds that it says it took, without loading."""
+    counts = ["-p", "0", "-n", str(tokens), "-r", "1", "-t", str(threads)]
+    command = [str(program), "-m", str(model), *counts, "-o", "json"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return float(found[0]["avg_ns"]) / 1e9
+
+
+def _random_head(session: LlamaSession) -> Head:
+    """As large as those that ``sage head fit`` makes, for a model without one."""
+    return random_head(d=session.n_embd, width=128, head_count=4, statistics=FEATURE_NAMES, calibration={})
 
 
 def _bare(session: LlamaSession, tokens: int) -> None:
@@ -125,11 +165,11 @@ def _bare(session: LlamaSession, tokens: int) -> None:
         native.llama_set_embeddings(context, session.handle.outputs_all)
 
 
-def _sage(session: LlamaSession, head: Head | None, tokens: int) -> None:
+def _sage(session: LlamaSession, head: Head | None, tokens: int, steps: int) -> None:
     witness = HeadWitness(head, calibrated=lambda: True) if head is not None else None
     with ExitStack() as stack:
         sampler = stack.enter_context(session.sampler(SamplingOptions(), seed=0))
-        chain = Chain(Endless(session), sampler, max_tokens=tokens, witness=witness)
+        chain = Chain(Endless(session, steps=steps), sampler, max_tokens=tokens, witness=witness)
         write_chains(session, start_chains(session, stack, [(PROMPT, [chain])]))
 
 
