@@ -40,7 +40,7 @@ class SelectionSettings:
     auto_first_wave: int = 5
     candidates: int = 4
     rollouts: int = 1
-    look_ahead_below: float = 0.5
+    look_ahead_below: float = 0.2
     vote_below: float = 0.8
 
     def with_skepticism(self, skepticism: float) -> SelectionSettings:

@@ -152,9 +152,7 @@ def _by_waves(chains: ChainSet, waves: Waves) -> Answers:
         assert one.chains is not None
         scored = one.chains.scored[: chains.right.shape[1]]
         count = min(waves.first, len(scored))
-        while not all(
-            is_decided(scored[:count], len(scored) - count, rule, settings) for rule in ("majority", "both")
-        ):
+        while not is_decided(scored[:count], len(scored) - count, "both", settings):
             count = min(2 * count, len(scored))
         answer = scored[select(scored[:count], "both", settings).chosen].answer
         right.append(answer == one.problem.answer)

@@ -12,7 +12,8 @@ def auto(desk: Desk) -> Plan[Outcome]:
     """Stay with the first chain, look ahead at a step, step back behind it, or vote, as the settings say.
 
     The head has judged every step at its end; a step is reconsidered once the chain that it leads to is written,
-    because that chain is one of the roads that are compared. Votes come by fewer at a time than elsewhere, and fewer decide.
+    because that chain is one of the roads that are compared. Votes come by fewer at a time than
+    elsewhere, and their weight alone decides whether more are drawn.
     """
     settings = desk.settings
     return (
@@ -20,6 +21,6 @@ def auto(desk: Desk) -> Plan[Outcome]:
             desk,
             look_ahead_below=settings.look_ahead_below,
             vote_below=settings.vote_below,
-            waves=Waves(first=settings.auto_first_wave, stop_at=settings.auto_stop_at),
+            waves=Waves(first=settings.auto_first_wave, stop_at=settings.auto_stop_at, counts=False),
         )
     )

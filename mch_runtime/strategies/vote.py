@@ -14,11 +14,12 @@ from mch_runtime.strategies.selection import is_decided
 @dataclass(frozen=True, kw_only=True)
 class Waves:
     """How votes are drawn: ``first`` chains, then twice as many again and again, until the leader is ahead with
-    probability ``stop_at``.
+    probability ``stop_at``, by plain counts, where ``counts`` says so, and by weight.
     """
 
     first: int = 8
     stop_at: float = 0.99
+    counts: bool = True
 
 
 def vote(desk: Desk) -> Plan[Outcome]:
@@ -77,10 +78,9 @@ def _may_stop(desk: Desk, waves: Waves) -> bool:
 
 
 def _decided(desk: Desk, drafts: Sequence[Draft], wanted: int, waves: Waves) -> bool:
-    """First by plain counts, so that nothing is scored for a question that is open anyway."""
     remaining = wanted - len(drafts)
     settings = replace(desk.settings, stop_at=waves.stop_at)
-    if not is_decided(desk.scored(drafts), remaining, "majority", settings):
+    if waves.counts and not is_decided(desk.scored(drafts), remaining, "majority", settings):
         return False
     measure_if_weighed(desk, drafts)
     return is_decided(desk.scored(drafts), remaining, desk.effort.rule, settings)
