@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from benchmarks.record import RECORDS, print_table, write_record
 from benchmarks.selection.certain import certain
 from benchmarks.selection.chains import load
 from benchmarks.selection.effort import (
+    Answers,
     by_steps,
     chosen,
     compared,
@@ -96,9 +97,10 @@ def _ask(arguments: argparse.Namespace) -> None:
 
 def _modes(arguments: argparse.Namespace) -> None:
     rng = np.random.default_rng(arguments.seed)
-    _, validation = load_modes(arguments.dir / "validation-modes.jsonl")
+    asked, validation = load_modes(arguments.dir / "validation-modes.jsonl")
     _, votes_alone = load_modes(arguments.dir / "validation-votes.jsonl")
     _, drawn = load(arguments.dir / "validation-samples.jsonl")
+    assert [one.problem for one in asked] == [one.problem for one in drawn.samples]
     samples, test = load_modes(arguments.dir / "test-modes.jsonl")
     standard = np.array([one.problem.group == "standard" for one in samples])
     of_standard = {mode: found.of(standard) for mode, found in test.items()}
@@ -120,8 +122,8 @@ def _modes(arguments: argparse.Namespace) -> None:
         "chosen": {name: chosen(on_validation[name]) for name in ("curve", "waves")},
         "mixture": compared(test, rng=rng),
         "standard": compared(of_standard, rng=rng),
-        "curve": curve(test),
-        "standard_curve": curve(of_standard),
+        "curve": {"mixture": curve(test), "standard": curve(of_standard)},
+        "auto_curve": {"mixture": _auto_curve(test), "standard": _auto_curve(of_standard)},
         "by_steps": by_steps(samples, test),
         "look_ahead": _look_ahead(arguments, rng),
     }
@@ -134,6 +136,12 @@ def _modes(arguments: argparse.Namespace) -> None:
     print(f"\nlook-ahead alone: {results['look_ahead']}")
     record = write_record("selection", results, variant="modes", directory=arguments.records)
     print(f"\nrecord: {record}")
+
+
+def _auto_curve(modes: Mapping[str, Answers]) -> list[dict[str, float]]:
+    """``auto`` under every threshold up to its own: below that its answer is known, above it fast's."""
+    rows = curve({"fast": modes["fast"], "think": modes["auto"]}, measure=modes["think"])
+    return [row for row in rows if row["threshold"] <= SelectionSettings().vote_below]
 
 
 def _mode_row(mode: str, row: dict[str, Any]) -> list[str]:

@@ -46,12 +46,12 @@ def _growth(growth: Mapping[str, Any]) -> str:
 
 def _trade_off(modes: Mapping[str, Any]) -> str:
     series = [
-        _curve("standard", modes["standard_curve"]),
-        _curve("mixture", modes["curve"]),
+        _curve("standard", modes["auto_curve"]["standard"]),
+        _curve("mixture", modes["auto_curve"]["mixture"]),
     ]
-    across = Axis(title="tokens, of think's", low=0.0, high=1.0, percent=True)
+    across = Axis(title="tokens, of think's", low=0.0, high=0.5, percent=True)
     up = Axis(title="right answers, of think's", low=0.85, high=1.02, percent=True)
-    return plot("auto", "What thinking only where fast is in doubt costs and keeps", across, up, series)
+    return plot("auto", "What auto costs and keeps, for thresholds from 0 to its own", across, up, series)
 
 
 def _curve(name: str, rows: Sequence[Mapping[str, float]]) -> Series:
