@@ -78,7 +78,7 @@ class Signals:
 
     @contextmanager
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
-        """A signal calls ``wake``, and is raised as Stopped behind the body.
+        """A signal calls ``wake``, and is raised as Stopped behind the body, whatever comes of that.
 
         For bodies that must not end between any two instructions, as an event loop that holds the terminal. A second
         signal does.
@@ -88,8 +88,8 @@ class Signals:
             yield
         finally:
             self._wake = None
-        if self._came is not None:
-            raise Stopped(self._came)
+            if self._came is not None:
+                raise Stopped(self._came)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._wake is not None and self._came is None:
