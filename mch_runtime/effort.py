@@ -22,7 +22,6 @@ class SelectionSettings:
     chains, those with the best bottom window, that ``deepconf`` lets vote. temperature: of votes and candidates
     where none is asked for.
     stop_at: drawing ends once the leader is ahead with this probability; above 1: once nothing can change any more.
-    auto_stop_at: the same for ``auto``, whose first wave are so many chains as auto_first_wave says, the one it doubted included.
     candidates: next steps that are compared, the one that is there included. rollouts: chains that look ahead behind each of them.
     look_ahead_below: ``auto`` looks for another step where the head finds one less likely valid; vote_below: and
     draws votes where it finds the answer less likely right; ``think`` looks ahead there.
@@ -36,8 +35,6 @@ class SelectionSettings:
     deepconf_keep: float = 0.9
     temperature: float = 0.8
     stop_at: float = 0.99
-    auto_stop_at: float = 0.9
-    auto_first_wave: int = 5
     candidates: int = 4
     rollouts: int = 1
     look_ahead_below: float = 0.2

@@ -22,7 +22,6 @@ from benchmarks.selection.effort import (
     curve,
     load_modes,
     look_ahead,
-    spared,
 )
 from benchmarks.selection.figure import draw
 from benchmarks.selection.problems import write_problems
@@ -97,17 +96,14 @@ def _ask(arguments: argparse.Namespace) -> None:
 
 def _modes(arguments: argparse.Namespace) -> None:
     rng = np.random.default_rng(arguments.seed)
-    asked, validation = load_modes(arguments.dir / "validation-modes.jsonl")
+    _, validation = load_modes(arguments.dir / "validation-modes.jsonl")
     _, votes_alone = load_modes(arguments.dir / "validation-votes.jsonl")
-    _, drawn = load(arguments.dir / "validation-samples.jsonl")
-    assert [one.problem for one in asked] == [one.problem for one in drawn.samples]
     samples, test = load_modes(arguments.dir / "test-modes.jsonl")
     standard = np.array([one.problem.group == "standard" for one in samples])
     of_standard = {mode: found.of(standard) for mode, found in test.items()}
     on_validation = {
         "modes": compared({**validation, "auto, votes alone": votes_alone["auto"]}, rng=rng),
         "curve": curve(validation),
-        "waves": spared(validation["fast"], drawn.chains(0, MODE_VOTES)),
     }
     settings = SelectionSettings()
     results: dict[str, Any] = {
@@ -115,11 +111,9 @@ def _modes(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         "vote_below": settings.vote_below,
         "look_ahead_below": settings.look_ahead_below,
-        "auto_first_wave": settings.auto_first_wave,
-        "auto_stop_at": settings.auto_stop_at,
         "problems": {"validation": len(validation["fast"].right), "test": len(samples)},
         "validation": on_validation,
-        "chosen": {name: chosen(on_validation[name]) for name in ("curve", "waves")},
+        "chosen": chosen(on_validation["curve"]),
         "mixture": compared(test, rng=rng),
         "standard": compared(of_standard, rng=rng),
         "curve": {"mixture": curve(test), "standard": curve(of_standard)},

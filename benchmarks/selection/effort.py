@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,7 @@ from mch_runtime.effort import SelectionSettings
 from mch_runtime.evaluation.metrics import brier, ece, ece_floor, mcnemar, paired_difference, wilson
 from mch_runtime.evaluation.samples import Answered, Sample, from_lines
 from mch_runtime.evaluation.source import read_rows
-from mch_runtime.strategies.selection import is_decided, select
-from mch_runtime.strategies.vote import Waves
 
-FIRST_WAVES, STOPS, VOTE_BELOW = (2, 3, 4, 5, 6, 8), (0.85, 0.9, 0.95, 0.99), (0.7, 0.75, 0.8, 0.85, 0.9)
 KEEPS = (
     0.995  # of think's accuracy: half a percent more than what is wanted, since problems to choose by are few
 )
@@ -129,39 +125,6 @@ def chosen(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     """The cheapest of what keeps ``KEEPS`` of think's accuracy."""
     able = [row for row in rows if row["of_think"] >= KEEPS]
     return min(able, key=lambda row: row["cost_of_think"])
-
-
-def spared(fast: Answers, chains: ChainSet) -> list[dict[str, float]]:
-    """What votes are worth that come by fewer and end sooner, behind several thresholds.
-
-    All against all chains in every case; as ``auto`` draws them, but that its first chain is none of them here.
-    """
-    think = voted(chains)
-    found = []
-    for first, stop_at in itertools.product(FIRST_WAVES, STOPS):
-        votes = _by_waves(chains, Waves(first=first, stop_at=stop_at))
-        for row in curve({"fast": fast, "think": votes}, measure=think):
-            if row["threshold"] in VOTE_BELOW:
-                found.append({"first_wave": first, "stop_at": stop_at, **row})
-    return found
-
-
-def _by_waves(chains: ChainSet, waves: Waves) -> Answers:
-    """Guided votes of as many of the chains as it takes."""
-    settings = replace(SelectionSettings(), stop_at=waves.stop_at)
-    right, tokens = [], []
-    for one in chains.samples:
-        assert one.chains is not None
-        scored = one.chains.scored[: chains.right.shape[1]]
-        count = min(waves.first, len(scored))
-        while not is_decided(scored[:count], len(scored) - count, "both", settings):
-            count = min(2 * count, len(scored))
-        answer = scored[select(scored[:count], "both", settings).chosen].answer
-        right.append(answer == one.problem.answer)
-        each = one.chains.scored_tokens / len(one.chains.scored)
-        tokens.append(sum(chain.tokens + each for chain in scored[:count]))
-    unknown = np.full(len(right), np.nan)
-    return Answers(np.array(right), unknown, np.array(tokens), unknown)
 
 
 def voted(chains: ChainSet) -> Answers:

@@ -5,22 +5,17 @@ from __future__ import annotations
 from mch_runtime.strategies.desk import Desk, Plan
 from mch_runtime.strategies.outcome import Outcome
 from mch_runtime.strategies.think import deliberate
-from mch_runtime.strategies.vote import Waves
 
 
 def auto(desk: Desk) -> Plan[Outcome]:
     """Stay with the first chain, look ahead at a step, step back behind it, or vote, as the settings say.
 
     The head has judged every step at its end; a step is reconsidered once the chain that it leads to is written,
-    because that chain is one of the roads that are compared. Votes come by fewer at a time than
-    elsewhere, and their weight alone decides whether more are drawn.
+    because that chain is one of the roads that are compared.
     """
     settings = desk.settings
     return (
         yield from deliberate(
-            desk,
-            look_ahead_below=settings.look_ahead_below,
-            vote_below=settings.vote_below,
-            waves=Waves(first=settings.auto_first_wave, stop_at=settings.auto_stop_at, counts=False),
+            desk, look_ahead_below=settings.look_ahead_below, vote_below=settings.vote_below
         )
     )

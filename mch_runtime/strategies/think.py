@@ -10,7 +10,7 @@ from mch_runtime.strategies.desk import Desk, Draft, Plan
 from mch_runtime.strategies.doubt import answer_doubt, doubtful_step, step_doubt
 from mch_runtime.strategies.outcome import Outcome, alone, elected
 from mch_runtime.strategies.selection import answer_key
-from mch_runtime.strategies.vote import Waves, draw_votes, measure_if_weighed
+from mch_runtime.strategies.vote import draw_votes, measure_if_weighed
 from mch_runtime.trace import Escalation
 
 ALWAYS = 2.0  # above every probability
@@ -18,14 +18,12 @@ ALWAYS = 2.0  # above every probability
 
 def think(desk: Desk) -> Plan[Outcome]:
     """Look ahead wherever there is some doubt, and then let votes decide in any case."""
-    waves = Waves(stop_at=desk.settings.stop_at)
-    look_ahead_below = desk.settings.vote_below
-    return (yield from deliberate(desk, look_ahead_below=look_ahead_below, vote_below=ALWAYS, waves=waves))
+    return (yield from deliberate(desk, look_ahead_below=desk.settings.vote_below, vote_below=ALWAYS))
 
 
-def deliberate(desk: Desk, *, look_ahead_below: float, vote_below: float, waves: Waves) -> Plan[Outcome]:
+def deliberate(desk: Desk, *, look_ahead_below: float, vote_below: float) -> Plan[Outcome]:
     """One chain first. At each of its steps that is less likely valid than ``look_ahead_below`` other steps are tried;
-    if the answer is less likely right than ``vote_below``, votes are drawn, and the chain is one of them.
+    if the answer is less likely right than ``vote_below``, votes are drawn.
     """
     fast = desk.draw(desk.case.options.sampling, keep=True)
     current = fast
@@ -47,7 +45,7 @@ def deliberate(desk: Desk, *, look_ahead_below: float, vote_below: float, waves:
         spent = desk.generated_tokens + desk.scored_tokens
         drafts = [current]
         desk.free(desk.drafts)
-        yield from draw_votes(desk, drafts, waves)
+        yield from draw_votes(desk, drafts)
         measure_if_weighed(desk, drafts)
     except Interrupted:
         desk.end(desk.drafts, "interrupted")

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from mch_runtime.errors import Interrupted
 from mch_runtime.strategies.desk import Desk, Draft, Plan
 from mch_runtime.strategies.outcome import Outcome, elected
 from mch_runtime.strategies.selection import is_decided
 
-
-@dataclass(frozen=True, kw_only=True)
-class Waves:
-    """How votes are drawn: ``first`` chains, then twice as many again and again, until the leader is ahead with
-    probability ``stop_at``, by plain counts, where ``counts`` says so, and by weight.
-    """
-
-    first: int = 8
-    stop_at: float = 0.99
-    counts: bool = True
+FIRST_WAVE = 8  # chains; each further wave doubles them
 
 
 def vote(desk: Desk) -> Plan[Outcome]:
     """As many chains as are wanted, unless fewer decide."""
     drafts: list[Draft] = []
     try:
-        yield from draw_votes(desk, drafts, Waves(stop_at=desk.settings.stop_at))
+        yield from draw_votes(desk, drafts)
         measure_if_weighed(desk, drafts)
     except Interrupted:
         desk.end(drafts, "interrupted")
@@ -34,7 +24,7 @@ def vote(desk: Desk) -> Plan[Outcome]:
     return elected(desk, drafts)
 
 
-def draw_votes(desk: Desk, drafts: list[Draft], waves: Waves) -> Plan[None]:
+def draw_votes(desk: Desk, drafts: list[Draft]) -> Plan[None]:
     """Add votes to ``drafts``, those that are there already included in what is wanted.
 
     They come in waves. Whether to go on is decided between two waves and not in the middle of one, so that it does
@@ -43,9 +33,9 @@ def draw_votes(desk: Desk, drafts: list[Draft], waves: Waves) -> Plan[None]:
     wanted = desk.effort.votes
     target = len(drafts)
     while target < wanted and not desk.overspent:
-        target = min(wanted, max(waves.first, 2 * target) if _may_stop(desk, waves) else wanted)
+        target = min(wanted, max(FIRST_WAVE, 2 * target) if _may_stop(desk) else wanted)
         yield from _draw_wave(desk, drafts, target)
-        if len(drafts) < target or _decided(desk, drafts, wanted, waves):
+        if len(drafts) < target or _decided(desk, drafts, wanted):
             return
 
 
@@ -73,14 +63,14 @@ def _draw_wave(desk: Desk, drafts: list[Draft], target: int) -> Plan[None]:
         yield
 
 
-def _may_stop(desk: Desk, waves: Waves) -> bool:
-    return waves.stop_at <= 1 or desk.effort.rule == "majority"
+def _may_stop(desk: Desk) -> bool:
+    return desk.settings.stop_at <= 1 or desk.effort.rule == "majority"
 
 
-def _decided(desk: Desk, drafts: Sequence[Draft], wanted: int, waves: Waves) -> bool:
+def _decided(desk: Desk, drafts: Sequence[Draft], wanted: int) -> bool:
+    """First by plain counts, so that nothing is scored for a question that is open anyway."""
     remaining = wanted - len(drafts)
-    settings = replace(desk.settings, stop_at=waves.stop_at)
-    if waves.counts and not is_decided(desk.scored(drafts), remaining, "majority", settings):
+    if not is_decided(desk.scored(drafts), remaining, "majority", desk.settings):
         return False
     measure_if_weighed(desk, drafts)
-    return is_decided(desk.scored(drafts), remaining, desk.effort.rule, settings)
+    return is_decided(desk.scored(drafts), remaining, desk.effort.rule, desk.settings)

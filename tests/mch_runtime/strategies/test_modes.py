@@ -91,15 +91,6 @@ def test_votes_agree_where_the_model_is_sure() -> None:
     assert trace.cost.scored_tokens > 0
 
 
-def test_auto_draws_fewer_votes_where_they_agree() -> None:
-    doubting = SelectionSettings(vote_below=1.1)
-    trace = engine().ask(QUESTION, options("auto", votes=16, temperature=0.2, settings=doubting))
-    assert trace.choice is not None
-    # The first chain is one of the five.
-    assert (trace.choice.chains, trace.votes[0].count) == (5, 5)
-    assert [escalation.action for escalation in trace.escalations] == ["vote"]
-
-
 def test_all_votes_are_drawn_where_nothing_may_stop_them() -> None:
     trace = engine().ask(QUESTION, options("vote", votes=16, temperature=0.2, settings=ALL))
     assert trace.choice is not None
