@@ -138,28 +138,34 @@ def voted(chains: ChainSet) -> Answers:
 
 
 def look_ahead(asked: Mapping[str, Answers], chains: ChainSet, *, rng: np.random.Generator) -> dict[str, Any]:
-    """Accuracy and tokens of ``auto`` as it was asked, and of guided votes with the number of chains whose tokens, scoring
-    included, come nearest to its own.
+    """Accuracy and tokens of ``auto`` as it was asked, beside guided votes: of the most chains that cost no more, scoring
+    included, and of one more.
     """
     fast, ahead = asked["fast"], asked["auto"]
     counts = range(1, chains.right.shape[1] + 1)
     found = {n: voted(chains.chains(0, n)) for n in counts}
-    count = min(counts, key=lambda n: abs(found[n].tokens.sum() - ahead.tokens.sum()))
-    votes = found[count].right
+    most = max((n for n in counts if found[n].tokens.sum() <= ahead.tokens.sum()), default=1)
     return {
         "problems": len(fast.right),
         "fast": wilson(int(fast.right.sum()), len(fast.right)).plain(),
         "look_ahead": wilson(int(ahead.right.sum()), len(ahead.right)).plain(),
         "against_fast": points(paired_difference(fast.right, ahead.right, rng=rng)),
         "mcnemar_p": float(f"{mcnemar(fast.right, ahead.right)[2]:.3g}"),
-        "tokens": round(float(ahead.tokens.mean()), 1),
-        "votes": {
-            "chains": count,
-            "tokens": round(float(found[count].tokens.mean()), 1),
-            "right": wilson(int(votes.sum()), len(votes)).plain(),
-            "against_look_ahead": points(paired_difference(ahead.right, votes, rng=rng)),
-            "mcnemar_p": float(f"{mcnemar(ahead.right, votes)[2]:.3g}"),
+        "tokens": {
+            "fast": round(float(fast.tokens.mean()), 1),
+            "look_ahead": round(float(ahead.tokens.mean()), 1),
         },
+        "votes": [_beside(ahead, found[n], n, rng) for n in (most, most + 1) if n in found],
+    }
+
+
+def _beside(ahead: Answers, votes: Answers, count: int, rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "chains": count,
+        "tokens": round(float(votes.tokens.mean()), 1),
+        "right": wilson(int(votes.right.sum()), len(votes.right)).plain(),
+        "look_ahead_against_votes": points(paired_difference(votes.right, ahead.right, rng=rng)),
+        "mcnemar_p": float(f"{mcnemar(votes.right, ahead.right)[2]:.3g}"),
     }
 
 
