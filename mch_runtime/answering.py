@@ -127,7 +127,7 @@ def _trace(bench: Bench, worked: Worked[Outcome], outcome: Outcome) -> Trace:
     chain = outcome.chosen.chain
     said = answer_text(chain.text, case).strip()
     confidence = confidence_of(outcome, effort, case.head, trusted=case.trusted())
-    greedy = effort.mode == "fast" or (effort.mode == "auto" and outcome.chosen is outcome.fast)
+    greedy = effort.mode == "fast" or outcome.chosen is outcome.fast
     sampling = case.options.sampling if greedy else case.drawing
     seconds = replace(worked.seconds, load=bench.load_seconds)
     reason = "interrupted" if outcome.interrupted else chain.finish_reason

@@ -23,8 +23,8 @@ class SelectionSettings:
     where none is asked for.
     stop_at: drawing ends once the leader is ahead with this probability; above 1: once nothing can change any more.
     candidates: next steps that are compared, the one that is there included. rollouts: chains that look ahead behind each of them.
-    look_ahead_below: ``auto`` looks for another step where the head finds one less likely valid; vote_below: and
-    draws votes where it finds the answer less likely right; ``think`` looks ahead there.
+    think_below: ``auto`` thinks where the head finds the answer less likely right. look_ahead_below: whoever thinks looks for
+    another step where the head finds one less likely valid.
     """
 
     ics_weight: float = 32.0
@@ -37,8 +37,8 @@ class SelectionSettings:
     stop_at: float = 0.99
     candidates: int = 4
     rollouts: int = 1
-    look_ahead_below: float = 0.2
-    vote_below: float = 0.8
+    think_below: float = 0.8
+    look_ahead_below: float = 0.8
 
     def with_skepticism(self, skepticism: float) -> SelectionSettings:
         """lambda_i = ``skepticism``; all other doubts in proportion. Raises UsageError below 0."""

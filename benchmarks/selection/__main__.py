@@ -36,8 +36,6 @@ from sage_cli import assets
 FOLDER = Path("build/selection")
 FIGURES = Path("docs/figures")
 MODE_VOTES = 8
-VOTES_ALONE = SelectionSettings(look_ahead_below=0.0)
-LOOK_AHEAD_ALONE = SelectionSettings(look_ahead_below=0.9, vote_below=0.0)
 COUNTS = (1, 2, 4, 8, 16, 32)
 
 
@@ -75,41 +73,37 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 
 def _ask(arguments: argparse.Namespace) -> None:
-    """The modes on all problems; ``auto`` with votes alone on the validation, with look-ahead alone on the test problems."""
-    for split, modes, settings in (
-        ("validation", ("fast", "think", "auto"), None),
-        ("validation", ("fast", "auto"), VOTES_ALONE),
-        ("test", ("fast", "think", "auto"), None),
-        ("test", ("fast", "auto"), LOOK_AHEAD_ALONE),
+    """The modes on all problems, and what looking ahead is worth alone: thinking with one vote."""
+    for split, name, modes, votes in (
+        ("validation", "modes", ("fast", "think", "auto"), MODE_VOTES),
+        ("test", "modes", ("fast", "think", "auto"), MODE_VOTES),
+        ("test", "look-ahead", ("fast", "think"), 1),
     ):
-        name = {None: "modes", VOTES_ALONE: "votes", LOOK_AHEAD_ALONE: "look-ahead"}[settings]
         sample_problems(
             arguments.dir / f"{split}.jsonl",
             arguments.dir / f"{split}-{name}.jsonl",
             modes=modes,
-            votes=MODE_VOTES,
+            votes=votes,
             seed=arguments.seed,
             limit=arguments.limit,
-            settings=settings,
         )
 
 
 def _modes(arguments: argparse.Namespace) -> None:
     rng = np.random.default_rng(arguments.seed)
     _, validation = load_modes(arguments.dir / "validation-modes.jsonl")
-    _, votes_alone = load_modes(arguments.dir / "validation-votes.jsonl")
     samples, test = load_modes(arguments.dir / "test-modes.jsonl")
     standard = np.array([one.problem.group == "standard" for one in samples])
     of_standard = {mode: found.of(standard) for mode, found in test.items()}
     on_validation = {
-        "modes": compared({**validation, "auto, votes alone": votes_alone["auto"]}, rng=rng),
+        "modes": compared(validation, rng=rng),
         "curve": curve(validation),
     }
     settings = SelectionSettings()
     results: dict[str, Any] = {
         "votes": MODE_VOTES,
         "seed": arguments.seed,
-        "vote_below": settings.vote_below,
+        "think_below": settings.think_below,
         "look_ahead_below": settings.look_ahead_below,
         "problems": {"validation": len(validation["fast"].right), "test": len(samples)},
         "validation": on_validation,
@@ -135,7 +129,7 @@ def _modes(arguments: argparse.Namespace) -> None:
 def _auto_curve(modes: Mapping[str, Answers]) -> list[dict[str, float]]:
     """``auto`` under every threshold up to its own: below that its answer is known, above it fast's."""
     rows = curve({"fast": modes["fast"], "think": modes["auto"]}, measure=modes["think"])
-    return [row for row in rows if row["threshold"] <= SelectionSettings().vote_below]
+    return [row for row in rows if row["threshold"] <= SelectionSettings().think_below]
 
 
 def _mode_row(mode: str, row: dict[str, Any]) -> list[str]:

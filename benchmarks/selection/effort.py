@@ -138,10 +138,10 @@ def voted(chains: ChainSet) -> Answers:
 
 
 def look_ahead(asked: Mapping[str, Answers], chains: ChainSet, *, rng: np.random.Generator) -> dict[str, Any]:
-    """Accuracy and tokens of ``auto`` as it was asked, beside guided votes: of the most chains that cost no more, scoring
+    """Accuracy and tokens of ``think`` with one vote, beside guided votes: of the most chains that cost no more, scoring
     included, and of one more.
     """
-    fast, ahead = asked["fast"], asked["auto"]
+    fast, ahead = asked["fast"], asked["think"]
     counts = range(1, chains.right.shape[1] + 1)
     found = {n: voted(chains.chains(0, n)) for n in counts}
     most = max((n for n in counts if found[n].tokens.sum() <= ahead.tokens.sum()), default=1)

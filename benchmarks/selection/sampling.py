@@ -23,7 +23,6 @@ def sample_problems(
     votes: int,
     seed: int,
     limit: int | None = None,
-    settings: SelectionSettings | None = None,
 ) -> int:
     """Ask what has no sample yet in ``out``; how many problems have one."""
     task = read_task("pico", path)
@@ -51,7 +50,7 @@ def sample_problems(
             for number, problem in enumerate(task.problems[:limit], start=1):
                 if problem.sha256 in done:
                     continue
-                one = sample(engine, task, problem, setup, settings or SelectionSettings())
+                one = sample(engine, task, problem, setup, SelectionSettings())
                 file.write(to_line(one) + "\n")
                 file.flush()
                 done.add(problem.sha256)

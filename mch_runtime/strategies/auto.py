@@ -8,14 +8,9 @@ from mch_runtime.strategies.think import deliberate
 
 
 def auto(desk: Desk) -> Plan[Outcome]:
-    """Stay with the first chain, look ahead at a step, step back behind it, or vote, as the settings say.
+    """Stay with the first chain, or do as ``think``: look ahead at its steps, step back behind them, and vote.
 
     The head has judged every step at its end; a step is reconsidered once the chain that it leads to is written,
     because that chain is one of the roads that are compared.
     """
-    settings = desk.settings
-    return (
-        yield from deliberate(
-            desk, look_ahead_below=settings.look_ahead_below, vote_below=settings.vote_below
-        )
-    )
+    return (yield from deliberate(desk, below=desk.settings.think_below))

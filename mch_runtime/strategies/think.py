@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mch_runtime.errors import Interrupted
@@ -18,12 +19,12 @@ ALWAYS = 2.0  # above every probability
 
 def think(desk: Desk) -> Plan[Outcome]:
     """Look ahead wherever there is some doubt, and then let votes decide in any case."""
-    return (yield from deliberate(desk, look_ahead_below=desk.settings.vote_below, vote_below=ALWAYS))
+    return (yield from deliberate(desk, below=ALWAYS))
 
 
-def deliberate(desk: Desk, *, look_ahead_below: float, vote_below: float) -> Plan[Outcome]:
-    """One chain first. At each of its steps that is less likely valid than ``look_ahead_below`` other steps are tried;
-    if the answer is less likely right than ``vote_below``, votes are drawn.
+def deliberate(desk: Desk, *, below: float) -> Plan[Outcome]:
+    """One chain first, and that is all if its answer is at least as likely right as ``below``. Otherwise other steps are tried
+    at each of its steps that is in doubt, and then votes are drawn.
     """
     fast = desk.draw(desk.case.options.sampling, keep=True)
     current = fast
@@ -31,17 +32,19 @@ def deliberate(desk: Desk, *, look_ahead_below: float, vote_below: float) -> Pla
     escalations: list[Escalation] = []
     try:
         yield from desk.wait([fast])
-        place = doubtful_step(current, 0, below=look_ahead_below)
+        doubt = answer_doubt(desk, fast)
+        if doubt.probability >= below:
+            return _alone(desk, fast, fast, escalations)
+        in_doubt = desk.settings.look_ahead_below
+        place = doubtful_step(current, 0, below=in_doubt)
         while place is not None and current.complete and desk.affords(desk.settings.candidates):
             found = yield from look_ahead(desk, current, place, step_doubt(current, place).words)
             escalations.append(found.escalation)
             current = found.chosen
-            place = doubtful_step(current, place + 1, below=look_ahead_below)
+            place = doubtful_step(current, place + 1, below=in_doubt)
+        if not desk.affords():
+            return _alone(desk, current, fast, escalations)
         doubt = answer_doubt(desk, current)
-        if doubt.probability >= vote_below or not desk.affords():
-            if desk.effort.ics:
-                desk.measure([current])
-            return alone(desk, current, fast=fast, escalations=escalations)
         spent = desk.generated_tokens + desk.scored_tokens
         drafts = [current]
         desk.free(desk.drafts)
@@ -59,6 +62,12 @@ def deliberate(desk: Desk, *, look_ahead_below: float, vote_below: float) -> Pla
     outcome = elected(desk, drafts, fast=fast)
     escalations.append(_voted(desk, current, outcome, doubt.words, spent))
     return replace(outcome, escalations=tuple(escalations))
+
+
+def _alone(desk: Desk, draft: Draft, fast: Draft, escalations: Sequence[Escalation]) -> Outcome:
+    if desk.effort.ics:
+        desk.measure([draft])
+    return alone(desk, draft, fast=fast, escalations=escalations)
 
 
 def _voted(desk: Desk, current: Draft, outcome: Outcome, reason: str, spent: int) -> Escalation:

@@ -146,7 +146,7 @@ def test_a_budget_is_kept() -> None:
 
 
 def test_auto_stays_where_the_head_is_sure() -> None:
-    sure = SelectionSettings(look_ahead_below=0.0, vote_below=0.0)
+    sure = SelectionSettings(think_below=0.0)
     made = engine(head=fitting_head())
     fast = made.ask(QUESTION, options("fast"))
     trace = made.ask(QUESTION, options("auto", settings=sure))
@@ -156,7 +156,7 @@ def test_auto_stays_where_the_head_is_sure() -> None:
 
 
 def test_auto_votes_where_it_is_not() -> None:
-    doubtful = SelectionSettings(look_ahead_below=0.0, vote_below=1.1)
+    doubtful = SelectionSettings(look_ahead_below=0.0, think_below=1.1)
     trace = engine(head=fitting_head()).ask(QUESTION, options("auto", settings=doubtful, votes=5))
     (escalation,) = trace.escalations
     assert (escalation.action, escalation.step, escalation.before) == ("vote", None, "5")
@@ -165,16 +165,27 @@ def test_auto_votes_where_it_is_not() -> None:
     assert trace.confidence is None  # these are not the settings that calibrators are fitted for
 
 
-def test_auto_looks_ahead_at_a_doubtful_step() -> None:
-    doubtful = SelectionSettings(look_ahead_below=1.1, vote_below=0.0, temperature=1.0)
-    trace = engine(head=fitting_head()).ask(QUESTION, options("auto", settings=doubtful))
-    assert [one.step for one in trace.escalations] == sorted(
-        one.step for one in trace.escalations if one.step is not None
-    )
-    assert {one.action for one in trace.escalations} <= {"look_ahead", "step_back"}
-    assert all(one.changed == (one.action == "step_back") for one in trace.escalations)
-    assert trace.escalations[0].before == "Step 1: 2 + 2 = 4."
+def test_auto_does_as_think_where_it_doubts_the_answer() -> None:
+    doubtful = SelectionSettings(think_below=1.1, look_ahead_below=1.1, temperature=1.0)
+    made = engine(head=fitting_head())
+    trace = made.ask(QUESTION, options("auto", settings=doubtful))
+    thought = made.ask(QUESTION, options("think", settings=doubtful))
+    assert bare(trace) == replace(bare(thought), mode="auto")
+    *steps, vote = trace.escalations
+    assert [one.step for one in steps] == sorted(one.step for one in steps if one.step is not None)
+    assert {one.action for one in steps} <= {"look_ahead", "step_back"}
+    assert all(one.changed == (one.action == "step_back") for one in steps)
+    assert steps[0].before == "Step 1: 2 + 2 = 4."
+    assert vote.action == "vote"
     assert trace.confidence is None
+
+
+def test_one_vote_is_looking_ahead_alone() -> None:
+    doubtful = SelectionSettings(look_ahead_below=1.1, temperature=1.0)
+    trace = engine(head=fitting_head()).ask(QUESTION, options("think", votes=1, settings=doubtful))
+    assert trace.choice is not None
+    assert trace.choice.chains == 1
+    assert trace.escalations[0].action in {"look_ahead", "step_back"}
 
 
 def test_without_a_head_the_tokens_say_where_doubt_is() -> None:
