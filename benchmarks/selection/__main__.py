@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from benchmarks.record import RECORDS, print_table, write_record
 from benchmarks.selection.certain import certain
 from benchmarks.selection.chains import load
 from benchmarks.selection.effort import (
-    Answers,
     by_steps,
     chosen,
     compared,
@@ -111,7 +110,6 @@ def _modes(arguments: argparse.Namespace) -> None:
         "mixture": compared(test, rng=rng),
         "standard": compared(of_standard, rng=rng),
         "curve": {"mixture": curve(test), "standard": curve(of_standard)},
-        "auto_curve": {"mixture": _auto_curve(test), "standard": _auto_curve(of_standard)},
         "by_steps": by_steps(samples, test),
         "look_ahead": _look_ahead(arguments, rng),
     }
@@ -124,12 +122,6 @@ def _modes(arguments: argparse.Namespace) -> None:
     print(f"\nlook-ahead alone: {results['look_ahead']}")
     record = write_record("selection", results, variant="modes", directory=arguments.records)
     print(f"\nrecord: {record}")
-
-
-def _auto_curve(modes: Mapping[str, Answers]) -> list[dict[str, float]]:
-    """``auto`` under every threshold up to its own: below that its answer is known, above it fast's."""
-    rows = curve({"fast": modes["fast"], "think": modes["auto"]}, measure=modes["think"])
-    return [row for row in rows if row["threshold"] <= SelectionSettings().think_below]
 
 
 def _mode_row(mode: str, row: dict[str, Any]) -> list[str]:

@@ -94,28 +94,25 @@ def _calibration(found: Answers, rng: np.random.Generator) -> dict[str, float] |
     }
 
 
-def curve(modes: Mapping[str, Answers], *, measure: Answers | None = None) -> list[dict[str, float]]:
-    """What a gate would do that thinks where fast's confidence is below a threshold, for many thresholds.
+def curve(modes: Mapping[str, Answers]) -> list[dict[str, float]]:
+    """What ``auto`` comes to under many thresholds: below them it does as ``think``, which begins with fast's chain.
 
-    A question without a confidence is always thought about. measure: what it is compared with, think itself by default.
+    A question without a confidence is always thought about.
     """
     fast, think = modes["fast"], modes["think"]
-    measure = measure or think
     confidence = np.nan_to_num(fast.confidence, nan=0.0)
     found = []
     for threshold in THRESHOLDS:
         doubted = confidence < threshold
         right = np.where(doubted, think.right, fast.right)
-        tokens = fast.tokens + np.where(
-            doubted, think.tokens - fast.tokens, 0.0
-        )  # think begins with that chain
+        tokens = np.where(doubted, think.tokens, fast.tokens)
         found.append(
             {
                 "threshold": threshold,
                 "doubted": round(float(doubted.mean()), 4),
                 "right": round(float(right.mean()), 4),
-                "of_think": round(float(right.mean() / measure.right.mean()), 4),
-                "cost_of_think": round(float(tokens.sum() / measure.tokens.sum()), 4),
+                "of_think": round(float(right.mean() / think.right.mean()), 4),
+                "cost_of_think": round(float(tokens.sum() / think.tokens.sum()), 4),
             }
         )
     return found

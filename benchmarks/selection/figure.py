@@ -46,17 +46,25 @@ def _growth(growth: Mapping[str, Any]) -> str:
 
 def _trade_off(modes: Mapping[str, Any]) -> str:
     series = [
-        _curve("standard", modes["auto_curve"]["standard"]),
-        _curve("mixture", modes["auto_curve"]["mixture"]),
+        _curve("standard", modes["curve"]["standard"]),
+        _curve("mixture", modes["curve"]["mixture"]),
     ]
-    across = Axis(title="tokens, of think's", low=0.0, high=0.5, percent=True)
-    up = Axis(title="right answers, of think's", low=0.85, high=1.02, percent=True)
-    return plot("auto", "What auto costs and keeps, for thresholds from 0 to its own", across, up, series)
+    across = Axis(
+        title="tokens, of think's", low=0.0, high=1.05, percent=True, ticks=(0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    )
+    up = Axis(
+        title="right answers, of think's",
+        low=0.9,
+        high=1.0,
+        percent=True,
+        ticks=(0.9, 0.92, 0.94, 0.96, 0.98, 1.0),
+    )
+    return plot("auto", "What auto costs and keeps, by its threshold", across, up, series)
 
 
 def _curve(name: str, rows: Sequence[Mapping[str, float]]) -> Series:
     points = sorted({(row["cost_of_think"], row["of_think"]) for row in rows})
-    return Series(name=name, points=points, labels=[""] * (len(points) // 2) + [name])
+    return Series(name=name, points=points, labels=[""] * 3 + [name])
 
 
 def _write(path: Path, drawn: str) -> None:
