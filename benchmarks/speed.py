@@ -3,7 +3,8 @@
 Each round decodes the same number of greedy tokens after the same prompt in three ways, in turn:
 llama-cpp-python's low-level API with nothing measured, sage without a head, sage with its head.
 Ratios are formed round by round, so that a machine whose speed drifts does not matter.
---llama-bench adds llama.cpp's own program, which decodes behind an empty prompt in a process of its own.
+--llama-bench adds llama.cpp's own program (target llama-bench of its build), which decodes behind an empty prompt in a
+process of its own.
 ``python -m benchmarks.speed explain`` measures explanations instead, see ``benchmarks/explain_speed.py``, and
 ``votes`` many chains side by side, see ``benchmarks/vote_speed.py``.
 """
