@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gguf import GGMLQuantizationType
 
+from benchmarks.quantize_mix import SHAPES
 from tests.gguf_samples import write_model
 
 
@@ -20,12 +21,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     write_model(
         parser.parse_args().file,
-        n_layer=24,
-        n_embd=896,
-        n_head=14,
-        n_head_kv=2,
-        ffn=4864,
-        vocab=151_936,
+        **SHAPES["qwen2.5-0.5b"],
         context=32_768,
         weight_type=GGMLQuantizationType.F16,
     )

@@ -210,12 +210,9 @@ def _print(title: str, results: dict[str, Any]) -> None:
 
 def _figure(arguments: argparse.Namespace) -> None:
     """From the records to docs/figures."""
-    found = [json.loads(path.read_text())["results"] for path in _records(arguments.records) if path.exists()]
-    draw(FIGURES, found[0], found[1] if len(found) > 1 else None)
-
-
-def _records(folder: Path) -> tuple[Path, Path]:
-    return folder / "selection.json", folder / "selection_modes.json"
+    names = ("selection", "selection_modes")
+    votes, modes = (json.loads((arguments.records / f"{name}.json").read_text())["results"] for name in names)
+    draw(FIGURES, votes, modes)
 
 
 STEPS = {

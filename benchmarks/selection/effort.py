@@ -18,9 +18,8 @@ from mch_runtime.evaluation.metrics import brier, ece, ece_floor, mcnemar, paire
 from mch_runtime.evaluation.samples import Answered, Sample, from_lines
 from mch_runtime.evaluation.source import read_rows
 
-KEEPS = (
-    0.995  # of think's accuracy: half a percent more than what is wanted, since problems to choose by are few
-)
+# Of think's accuracy: half a percent more than what is wanted, since problems to choose by are few.
+KEEPS = 0.995
 THRESHOLDS = tuple(
     round(float(t), 3) for t in np.r_[np.arange(0, 0.95, 0.05), 0.95, 0.96, 0.97, 0.98, 0.99, 1.01]
 )

@@ -20,12 +20,11 @@ _STYLE = (
 )
 
 
-def draw(folder: Path, votes: Mapping[str, Any], modes: Mapping[str, Any] | None) -> None:
+def draw(folder: Path, votes: Mapping[str, Any], modes: Mapping[str, Any]) -> None:
     """votes, modes: the results of the records ``selection`` and ``selection_modes``."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "votes.svg", _growth(votes["growth"]))
-    if modes is not None:
-        _write(folder / "auto.svg", _trade_off(modes))
+    _write(folder / "auto.svg", _trade_off(modes))
 
 
 def _growth(growth: Mapping[str, Any]) -> str:
